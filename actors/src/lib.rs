@@ -1,0 +1,24 @@
+//! The actors that Headwater is made of.
+//!
+//! This crate knows connections, jobs, sequence numbers, changes, topics and frames. It has never heard of
+//! collections, rules or HTTP: the domain hands it closures to run and subjects to name.
+//!
+//! * [`writer`]: the one owner of the read-write connection. It groups jobs into commits and numbers every change.
+//! * [`readers`]: a fixed set of threads with read-only connections.
+//! * [`change_log`]: the table that makes the order of changes durable.
+//! * [`hub`] and [`subscription`]: who hears of a change, one hub per worker thread, one subscription per client.
+
+pub mod change;
+pub mod change_log;
+mod deadline;
+pub mod readers;
+pub mod seq;
+pub mod writer;
+
+pub use change::{Action, Change, Commit, NewChange, Row, Subject};
+pub use readers::{ReadError, Readers};
+pub use seq::{Epoch, Position, Seq};
+pub use writer::{Done, JobLimits, Tx, WriteError, WriterHandle};
+
+/// A value as SQLite stores it. Records, changes and query parameters all speak of these.
+pub use rusqlite::types::Value;
