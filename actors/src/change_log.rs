@@ -26,10 +26,7 @@ pub fn create_tables(conn: &Connection) -> rusqlite::Result<()> {
             after TEXT
          );",
     )?;
-    conn.execute(
-        "INSERT OR IGNORE INTO _hw_state (key, value) VALUES ('epoch', ?1)",
-        [Epoch::random().as_str()],
-    )?;
+    conn.execute("INSERT OR IGNORE INTO _hw_state (key, value) VALUES ('epoch', ?1)", [Epoch::random().as_str()])?;
     Ok(())
 }
 

@@ -39,9 +39,8 @@ impl Epoch {
 
     pub fn random() -> Epoch {
         let mut rng = rand::rng();
-        let text: String = (0..Self::LENGTH)
-            .map(|_| Self::ALPHABET[rng.random_range(0..Self::ALPHABET.len())] as char)
-            .collect();
+        let text: String =
+            (0..Self::LENGTH).map(|_| Self::ALPHABET[rng.random_range(0..Self::ALPHABET.len())] as char).collect();
         Epoch(text.into())
     }
 

@@ -260,7 +260,11 @@ pub struct Writer {
 impl Writer {
     /// Starts the Writer on a thread of its own. The connection must be the only one that writes to its file; the
     /// change log's tables must exist.
-    pub fn start(conn: Connection, limits: WriterLimits, publish: Publish) -> rusqlite::Result<(WriterHandle, Arbiter)> {
+    pub fn start(
+        conn: Connection,
+        limits: WriterLimits,
+        publish: Publish,
+    ) -> rusqlite::Result<(WriterHandle, Arbiter)> {
         let last = change_log::last(&conn)?;
         let shared = Arc::new(Shared { epoch: change_log::epoch(&conn)?, last: AtomicU64::new(last.0) });
         let deadline = Deadline::install(&conn)?;

@@ -1,0 +1,1 @@
+//! Auth records: passwords, tokens, and who a request comes from.

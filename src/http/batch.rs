@@ -1,0 +1,5 @@
+//! `POST /api/batch`: several record writes in one transaction.
+
+use actix_web::web;
+
+pub fn configure(_config: &mut web::ServiceConfig) {}

@@ -1,0 +1,96 @@
+//! Errors as clients see them: `{"data":{…},"message":"…","status":…}`. The one place where they become responses.
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpResponse, ResponseError};
+use serde_json::{Value as Json, json};
+
+use crate::errors::{Errors, sentence};
+
+/// An error answer.
+#[derive(Clone, Debug)]
+pub struct ApiError {
+    pub status: StatusCode,
+    /// Made a sentence when it is answered; empty for the status's generic one.
+    pub message: String,
+    /// What stands under `data`: an object.
+    pub data: Json,
+    /// Seconds for `Retry-After`, where trying again makes sense.
+    pub retry_after: Option<u32>,
+}
+
+impl ApiError {
+    pub fn new(status: StatusCode, message: impl Into<String>) -> ApiError {
+        ApiError { status, message: message.into(), data: json!({}), retry_after: None }
+    }
+
+    pub fn bad_request(message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    pub fn unauthorized(message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::UNAUTHORIZED, message)
+    }
+
+    pub fn forbidden(message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::FORBIDDEN, message)
+    }
+
+    pub fn not_found(message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::NOT_FOUND, message)
+    }
+
+    /// 500. The cause is for the log, never for the client.
+    pub fn internal(cause: impl std::fmt::Display) -> ApiError {
+        log::error!("internal error: {cause}");
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "")
+    }
+
+    /// 503: a queue is full. Nothing was stored.
+    pub fn overloaded() -> ApiError {
+        let message = "The server is busy. Nothing was stored, please try again.";
+        ApiError { retry_after: Some(1), ..ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message) }
+    }
+
+    pub fn with_errors(self, errors: &Errors) -> ApiError {
+        ApiError { data: errors.to_json(), ..self }
+    }
+
+    /// The body as JSON.
+    pub fn to_json(&self) -> Json {
+        let message = if self.message.is_empty() { generic_message(self.status) } else { &self.message };
+        json!({ "data": self.data, "message": sentence(message), "status": self.status.as_u16() })
+    }
+}
+
+fn generic_message(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED => "Missing or invalid authentication.",
+        StatusCode::FORBIDDEN => "You are not allowed to perform this request.",
+        StatusCode::NOT_FOUND => "The requested resource wasn't found.",
+        StatusCode::PAYLOAD_TOO_LARGE => "Request entity too large.",
+        StatusCode::TOO_MANY_REQUESTS => "Too Many Requests.",
+        _ => "Something went wrong while processing your request.",
+    }
+}
+
+impl std::fmt::Display for ApiError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.status, self.message)
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        if let Some(seconds) = self.retry_after {
+            response.insert_header((header::RETRY_AFTER, seconds.to_string()));
+        }
+        response.content_type("application/json").body(format!("{}\n", self.to_json()))
+    }
+}

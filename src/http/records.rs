@@ -1,0 +1,5 @@
+//! The records API.
+
+use actix_web::web;
+
+pub fn configure(_config: &mut web::ServiceConfig) {}

@@ -1,0 +1,5 @@
+//! The settings API (superusers only).
+
+use actix_web::web;
+
+pub fn configure(_config: &mut web::ServiceConfig) {}

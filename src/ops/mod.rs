@@ -1,0 +1,4 @@
+//! Operations: the data directory, settings, and what keeps a server running.
+
+pub mod data_dir;
+pub mod settings;

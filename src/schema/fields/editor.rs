@@ -1,0 +1,52 @@
+//! Rich text (HTML).
+
+use headwater_actors::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::errors::{Errors, Invalid};
+use crate::schema::field::{Field, FieldType};
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Editor {
+    /// Bytes; 0 stands for 5 MiB.
+    pub max_size: i64,
+    /// A hint for the dashboard's editor.
+    #[serde(rename = "convertURLs")]
+    pub convert_urls: bool,
+}
+
+impl FieldType for Editor {
+    fn type_name(&self) -> &'static str {
+        "editor"
+    }
+
+    fn column(&self) -> &'static str {
+        "TEXT DEFAULT '' NOT NULL"
+    }
+
+    fn zero(&self) -> Value {
+        Value::Text(String::new())
+    }
+
+    fn cast(&self, input: &Json) -> Value {
+        todo!("{input}")
+    }
+
+    fn to_json(&self, stored: &Value) -> Json {
+        todo!("{stored:?}")
+    }
+
+    fn validate(&self, field: &Field, stored: &Value) -> Result<(), Invalid> {
+        todo!("{field:?} {stored:?}")
+    }
+
+    fn check_options(&self, field: &Field, errors: &mut Errors) {
+        todo!("{field:?} {errors:?}")
+    }
+
+    fn options_to_json(&self) -> serde_json::Map<String, Json> {
+        super::options_to_json(self)
+    }
+}

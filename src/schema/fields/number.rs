@@ -1,0 +1,50 @@
+//! A number: an IEEE double, stored as an integer where it is one.
+
+use headwater_actors::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::errors::{Errors, Invalid};
+use crate::schema::field::{Field, FieldType};
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Number {
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+    pub only_int: bool,
+}
+
+impl FieldType for Number {
+    fn type_name(&self) -> &'static str {
+        "number"
+    }
+
+    fn column(&self) -> &'static str {
+        "NUMERIC DEFAULT 0 NOT NULL"
+    }
+
+    fn zero(&self) -> Value {
+        Value::Integer(0)
+    }
+
+    fn cast(&self, input: &Json) -> Value {
+        todo!("{input}")
+    }
+
+    fn to_json(&self, stored: &Value) -> Json {
+        todo!("{stored:?}")
+    }
+
+    fn validate(&self, field: &Field, stored: &Value) -> Result<(), Invalid> {
+        todo!("{field:?} {stored:?}")
+    }
+
+    fn check_options(&self, field: &Field, errors: &mut Errors) {
+        todo!("{field:?} {errors:?}")
+    }
+
+    fn options_to_json(&self) -> serde_json::Map<String, Json> {
+        super::options_to_json(self)
+    }
+}
