@@ -11,8 +11,12 @@
 pub mod change;
 pub mod change_log;
 mod deadline;
+pub mod frame;
+pub mod hub;
 pub mod readers;
 pub mod seq;
+pub mod subscription;
+pub mod topic;
 pub mod writer;
 
 pub use change::{Action, Change, Commit, NewChange, Row, Subject};
