@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde_json::{Map, Value as Json};
 
 use crate::records::Record;
@@ -133,4 +134,14 @@ pub struct RequestInfo {
     /// The body after modifiers were resolved against the record (query-language.md §7.1).
     pub body: Map<String, Json>,
     pub caller: Caller,
+}
+
+/// An uploaded file of a multipart body.
+#[derive(Clone, Debug)]
+pub struct Upload {
+    /// The part's name: a file field, maybe with a modifier.
+    pub key: String,
+    /// The name that the client gave the file.
+    pub name: String,
+    pub content: Bytes,
 }

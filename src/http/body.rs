@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
 use super::ApiError;
+pub use crate::request::Upload;
 
 /// Values and files that one form may have. Each costs a multiple of its bytes on the wire.
 const MAX_FORM_ENTRIES: usize = 20_000;
@@ -27,16 +28,6 @@ pub struct Body {
     pub files: Vec<Upload>,
     /// True if the values were texts of a form, of which bools and numbers were recognised by their looks.
     pub form: bool,
-}
-
-/// An uploaded file of a multipart body.
-#[derive(Clone, Debug)]
-pub struct Upload {
-    /// The part's name: a file field, maybe with a modifier.
-    pub key: String,
-    /// The name that the client gave the file.
-    pub name: String,
-    pub content: Bytes,
 }
 
 impl Body {
