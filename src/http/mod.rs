@@ -3,11 +3,13 @@
 
 pub mod auth;
 pub mod batch;
+mod body;
 pub mod collections;
 pub mod error;
 pub mod extract;
 pub mod health;
 pub mod middleware;
+pub mod real_ip;
 pub mod realtime;
 pub mod records;
 pub mod settings;
@@ -17,8 +19,9 @@ use actix_web::web;
 
 pub use error::ApiError;
 
-/// All routes.
+/// All routes, and how what none of them understands is answered.
 pub fn configure(config: &mut web::ServiceConfig) {
+    error::configure(config);
     health::configure(config);
     realtime::configure(config);
     settings::configure(config);

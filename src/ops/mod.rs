@@ -2,3 +2,4 @@
 
 pub mod data_dir;
 pub mod settings;
+pub mod subnet;
