@@ -3,6 +3,7 @@
 
 pub mod auth;
 pub mod batch;
+mod body;
 pub mod collections;
 pub mod error;
 pub mod extract;
