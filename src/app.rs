@@ -11,8 +11,8 @@ use headwater_actors::writer::{Writer, WriterLimits};
 use headwater_actors::{Checkpointer, Readers, WriterHandle};
 use rusqlite::Connection;
 
-use crate::auth::passwords::{Hasher, Policy};
 use crate::auth::AuthCache;
+use crate::auth::passwords::{Hasher, Policy};
 use crate::ops::data_dir::{self, DataDir, DataDirError};
 use crate::ops::settings::{Settings, SettingsCache};
 use crate::schema::{self, SchemaCache};

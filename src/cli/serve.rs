@@ -50,7 +50,8 @@ async fn serve(config: Config, address: &str) -> Result<(), Box<dyn Error>> {
         .bind(address)
         .map_err(|error| format!("could not listen on {address}: {error}"))?;
 
-    let base = server.addrs_with_scheme().first().map(|(addr, scheme)| format!("{scheme}://{addr}")).unwrap_or_default();
+    let base =
+        server.addrs_with_scheme().first().map(|(addr, scheme)| format!("{scheme}://{addr}")).unwrap_or_default();
     let server = server.run();
     let handle = server.handle();
     let running = actix_web::rt::spawn(server);

@@ -95,7 +95,12 @@ pub fn create(conn: &Connection) -> rusqlite::Result<()> {
     conn.execute("INSERT INTO _params (id, value) VALUES ('settings', ?1)", [SETTINGS])?;
     for collection in [mfas(), otps(), external_auths(), auth_origins(), superusers(), users()] {
         store::insert(conn, &collection)?;
-        sync::create_table(conn, &collection)?;
+        sync::create_table(conn, &collection).map_err(|error| match error {
+            sync::SyncError::Sqlite(error) => error,
+            sync::SyncError::Indexes(errors) => {
+                rusqlite::Error::ToSqlConversionFailure(errors.to_json().to_string().into())
+            }
+        })?;
     }
     Ok(())
 }
@@ -158,8 +163,7 @@ fn auth_origins() -> Collection {
 
 fn superusers() -> Collection {
     let options = AuthOptions::fresh(true);
-    let mut collection =
-        Collection::new("pbc_3142635823", SUPERUSERS, CollectionKind::Auth(Box::new(options)));
+    let mut collection = Collection::new("pbc_3142635823", SUPERUSERS, CollectionKind::Auth(Box::new(options)));
     collection.system = true;
     system_fields::enforce(&mut collection);
     collection.fields.extend([created(), updated()].map(as_system));
@@ -192,7 +196,8 @@ fn users() -> Collection {
 fn system(id: &str, name: &str, fields: Vec<Field>, indexes: &[&str], deletable: bool) -> Collection {
     let mut collection = Collection::new(id, name, CollectionKind::Base);
     collection.system = true;
-    collection.fields = [system_fields::id()].into_iter().chain(fields).chain([created(), updated()]).map(as_system).collect();
+    collection.fields =
+        [system_fields::id()].into_iter().chain(fields).chain([created(), updated()]).map(as_system).collect();
     collection.indexes = indexes.iter().map(|text| (*text).to_owned()).collect();
     let owner = Rule::When(OWNER.into());
     collection.rules.list = owner.clone();

@@ -6,6 +6,7 @@
 pub mod auth_options;
 pub mod collection;
 pub mod draft;
+pub mod encoding;
 pub mod field;
 pub mod fields;
 pub mod indexes;

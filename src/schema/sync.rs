@@ -225,7 +225,9 @@ pub fn sqlite_text(error: &rusqlite::Error) -> String {
         rusqlite::Error::SqliteFailure(failure, Some(text)) => {
             format!("SQL logic error: {text} ({})", failure.extended_code)
         }
-        rusqlite::Error::SqlInputError { error, msg, .. } => format!("SQL logic error: {msg} ({})", error.extended_code),
+        rusqlite::Error::SqlInputError { error, msg, .. } => {
+            format!("SQL logic error: {msg} ({})", error.extended_code)
+        }
         other => other.to_string(),
     }
 }
