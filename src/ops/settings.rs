@@ -3,11 +3,16 @@
 //! Read once at the start and kept in [`SettingsCache`]; only the settings API replaces it. Secrets stand in the stored
 //! form and in no answer.
 
+mod merge;
+mod validation;
+
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Deserializer, Serialize};
+
+pub use merge::MergeError;
 
 use super::subnet::Subnet;
 
