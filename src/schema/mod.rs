@@ -5,6 +5,7 @@
 
 pub mod auth_options;
 pub mod collection;
+pub mod encoding;
 pub mod field;
 pub mod fields;
 
