@@ -1,6 +1,7 @@
 //! The HTTP API: a file per area. Handlers turn requests into typed values, call the domain and answer; they decide
 //! nothing themselves.
 
+pub mod answer;
 pub mod auth;
 pub mod batch;
 mod body;
