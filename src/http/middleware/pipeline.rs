@@ -19,8 +19,8 @@ use super::paths;
 use crate::app::App;
 use crate::auth::identity;
 use crate::auth::tokens::TokenKind;
-use crate::http::ApiError;
 use crate::http::real_ip::real_ip;
+use crate::http::{ApiError, extract};
 use crate::request::Caller;
 
 /// The layer around all routes.
@@ -117,6 +117,7 @@ where
     }
     // The codec remembers that it was a HEAD and leaves the body out.
     if request.method() == Method::HEAD {
+        request.extensions_mut().insert(extract::Head);
         request.head_mut().method = Method::GET;
     }
     let response = routes.call(request).await?;
