@@ -7,52 +7,20 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, Row, params};
 
-use super::encoding::StoredCollection;
+use super::encoding::{COLUMNS, StoredCollection};
 use super::{Collection, Schema};
 
 /// Reads all collections, as the connection's transaction sees them.
 pub fn load(conn: &Connection) -> rusqlite::Result<Schema> {
-    let mut statement = conn.prepare_cached(
-        "SELECT id, system, type, name, fields, indexes, listRule, viewRule, createRule, updateRule, deleteRule,
-                options, created, updated
-         FROM _collections ORDER BY rowid",
-    )?;
-    let collections = statement.query_map([], |row| read(row).map(Arc::new))?.collect::<rusqlite::Result<Vec<_>>>()?;
-    Ok(Schema::of(collections))
+    let sql = format!("SELECT {} FROM _collections ORDER BY rowid", COLUMNS.join(", "));
+    let mut statement = conn.prepare_cached(&sql)?;
+    let collections = statement.query_map([], |row| read(row).map(Arc::new))?;
+    Ok(Schema::of(collections.collect::<rusqlite::Result<_>>()?))
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Collection> {
-    let stored = StoredCollection {
-        id: row.get(0)?,
-        system: row.get(1)?,
-        kind: row.get(2)?,
-        name: row.get(3)?,
-        fields: text(row, 4)?,
-        indexes: text(row, 5)?,
-        list_rule: row.get(6)?,
-        view_rule: row.get(7)?,
-        create_rule: row.get(8)?,
-        update_rule: row.get(9)?,
-        delete_rule: row.get(10)?,
-        options: text(row, 11)?,
-        created: row.get(12)?,
-        updated: row.get(13)?,
-    };
-    let name = stored.name.clone();
-    Collection::try_from(stored).map_err(|error| {
-        let error = format!("the collection {name} cannot be read: {error}");
-        rusqlite::Error::FromSqlConversionFailure(4, rusqlite::types::Type::Text, error.into())
-    })
-}
-
-/// JSON columns hold texts, or blobs where another program bound bytes.
-fn text(row: &Row<'_>, index: usize) -> rusqlite::Result<String> {
-    use rusqlite::types::ValueRef;
-    Ok(match row.get_ref(index)? {
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        ValueRef::Null => String::new(),
-        ValueRef::Integer(number) => number.to_string(),
-        ValueRef::Real(number) => number.to_string(),
+    Collection::try_from(StoredCollection::read(row)?).map_err(|unreadable| {
+        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(unreadable))
     })
 }
 
@@ -90,7 +58,7 @@ fn write(conn: &Connection, sql: &str, collection: &Collection) -> rusqlite::Res
     conn.prepare_cached(sql)?.execute(params![
         row.id,
         row.system,
-        row.kind,
+        row.type_name,
         row.name,
         row.fields,
         row.indexes,
