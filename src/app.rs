@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use headwater_actors::{Readers, WriterHandle};
 
+use crate::auth::{AuthCache, Hasher};
+use crate::ops::settings::SettingsCache;
 use crate::schema::SchemaCache;
 
 /// The app: cheap to clone, shared by all threads.
@@ -18,6 +20,11 @@ pub struct Inner {
     pub writer: WriterHandle,
     pub readers: Readers,
     pub schema: SchemaCache,
+    pub settings: SettingsCache,
+    /// Hashes and checks passwords, off the workers' threads.
+    pub hasher: Hasher,
+    /// Auth records and tokens that requests showed lately.
+    pub auth_cache: AuthCache,
 }
 
 impl App {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use actix_web::{HttpMessage, HttpRequest, web};
 use serde_json::Map;
 
-use super::ApiError;
 pub use super::body::{Body, Upload};
+use super::{ApiError, real_ip};
 use crate::app::App;
 use crate::request::{Caller, Context, Headers, RequestInfo};
 
@@ -38,6 +38,13 @@ pub fn require_superuser(request: &HttpRequest) -> Result<(), ApiError> {
         return Ok(());
     }
     Err(ApiError::forbidden("The authorized record is not allowed to perform this action."))
+}
+
+/// Where the request comes from, as the trusted proxy's headers say; empty if nobody knows.
+pub fn real_ip(request: &HttpRequest) -> String {
+    let settings = app(request).settings.current();
+    let peer = request.peer_addr().map(|address| address.ip());
+    real_ip::real_ip(request.headers(), peer, &settings.trusted_proxy).map(real_ip::expanded).unwrap_or_default()
 }
 
 /// Reads the body of up to `limit` bytes: JSON, multipart or urlencoded; none at all is an empty object.

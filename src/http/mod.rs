@@ -1,6 +1,7 @@
 //! The HTTP API: a file per area. Handlers turn requests into typed values, call the domain and answer; they decide
 //! nothing themselves.
 
+pub mod answer;
 pub mod auth;
 pub mod batch;
 mod body;
@@ -9,6 +10,7 @@ pub mod error;
 pub mod extract;
 pub mod health;
 pub mod middleware;
+pub mod real_ip;
 pub mod realtime;
 pub mod records;
 pub mod settings;
@@ -18,8 +20,9 @@ use actix_web::web;
 
 pub use error::ApiError;
 
-/// All routes.
+/// All routes, and how what none of them understands is answered.
 pub fn configure(config: &mut web::ServiceConfig) {
+    error::configure(config);
     health::configure(config);
     realtime::configure(config);
     settings::configure(config);

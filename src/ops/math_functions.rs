@@ -43,8 +43,7 @@ pub fn register(conn: &Connection) -> rusqlite::Result<()> {
     const ROUNDING: &[(&str, fn(f64) -> f64)] =
         &[("ceil", f64::ceil), ("ceiling", f64::ceil), ("floor", f64::floor), ("trunc", f64::trunc)];
 
-    let flags =
-        FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
     for &(name, function) in UNARY {
         conn.create_scalar_function(name, 1, flags, move |ctx| Ok(number(ctx, 0).map(function).and_then(real)))?;
     }

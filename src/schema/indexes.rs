@@ -344,7 +344,8 @@ mod tests {
 
     #[test]
     fn a_unique_column_is_found_in_any_case() {
-        let indexes = vec!["create index a on t (email)".to_owned(), "create unique index b on t (`EMAIL`) where 1".into()];
+        let indexes =
+            vec!["create index a on t (email)".to_owned(), "create unique index b on t (`EMAIL`) where 1".into()];
         assert_eq!(single_unique(&indexes, "email").map(|index| index.name), Some("b".into()));
         assert_eq!(single_unique(&indexes, "name"), None);
     }

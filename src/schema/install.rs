@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, params};
 
 use super::fields::{File, Password, Text};
+use super::sync::SyncError;
 use super::{
     AuthOptions, Collection, CollectionKind, Field, FieldKind, Rule, Rules, SUPERUSERS, store, sync, system_fields,
     upgrade,
@@ -95,7 +96,7 @@ pub fn create(conn: &Connection) -> rusqlite::Result<()> {
     conn.execute("INSERT INTO _params (id, value) VALUES ('settings', ?1)", [SETTINGS])?;
     for collection in [mfas(), otps(), external_auths(), auth_origins(), superusers(), users()] {
         store::insert(conn, &collection)?;
-        sync::create_table(conn, &collection)?;
+        sync::create_table(conn, &collection).map_err(SyncError::into_sqlite)?;
     }
     Ok(())
 }
@@ -158,8 +159,7 @@ fn auth_origins() -> Collection {
 
 fn superusers() -> Collection {
     let options = AuthOptions::fresh(true);
-    let mut collection =
-        Collection::new("pbc_3142635823", SUPERUSERS, CollectionKind::Auth(Box::new(options)));
+    let mut collection = Collection::new("pbc_3142635823", SUPERUSERS, CollectionKind::Auth(Box::new(options)));
     collection.system = true;
     system_fields::enforce(&mut collection);
     collection.fields.extend([created(), updated()].map(as_system));
@@ -192,7 +192,8 @@ fn users() -> Collection {
 fn system(id: &str, name: &str, fields: Vec<Field>, indexes: &[&str], deletable: bool) -> Collection {
     let mut collection = Collection::new(id, name, CollectionKind::Base);
     collection.system = true;
-    collection.fields = [system_fields::id()].into_iter().chain(fields).chain([created(), updated()]).map(as_system).collect();
+    collection.fields =
+        [system_fields::id()].into_iter().chain(fields).chain([created(), updated()]).map(as_system).collect();
     collection.indexes = indexes.iter().map(|text| (*text).to_owned()).collect();
     let owner = Rule::When(OWNER.into());
     collection.rules.list = owner.clone();

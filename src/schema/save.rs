@@ -4,6 +4,7 @@
 //! stored at that moment, its table follows, then its row, then the views that read it. The shared snapshot is replaced
 //! after the commit.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use rusqlite::Connection;
@@ -19,7 +20,7 @@ use super::{Collection, CollectionKind, FieldKind, Schema, store, system_fields}
 use crate::app::App;
 use crate::dates;
 use crate::errors::{Errors, Invalid};
-use headwater_actors::{JobLimits, Tx, WriteError};
+use headwater_actors::{JobLimits, ReadError, Tx, WriteError};
 
 /// Why a collection was not saved or deleted. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -54,8 +55,10 @@ impl From<SyncError> for SaveError {
 
 /// Creates a collection from the body of a request.
 pub async fn create(app: &App, body: Map<String, Json>) -> Result<Arc<Collection>, WriteError<SaveError>> {
+    let draft = draft::create(&body).map_err(|error| WriteError::Job(error.into()))?;
+    let problem = view_problem(app, &draft.collection).await?;
     in_one_job(app, move |conn, schema| {
-        let (schema, saved) = save(conn, schema, None, draft::create(&body)?)?;
+        let (schema, saved) = save(conn, schema, None, draft, problem)?;
         Ok((schema, saved.clone(), vec![saved.id.clone()]))
     })
     .await
@@ -67,9 +70,15 @@ pub async fn update(
     id_or_name: String,
     body: Map<String, Json>,
 ) -> Result<Arc<Collection>, WriteError<SaveError>> {
+    let refused = |error: SaveError| WriteError::Job(error);
+    let present = app.schema.current().find(&id_or_name).cloned().ok_or(refused(SaveError::Missing))?;
+    let draft = draft::update(&present, &body).map_err(|error| refused(error.into()))?;
+    let problem = view_problem(app, &draft.collection).await?;
     in_one_job(app, move |conn, schema| {
-        let present = schema.find(&id_or_name).cloned().ok_or(SaveError::Missing)?;
-        let (schema, saved) = save(conn, schema, Some(&present), draft::update(&present, &body)?)?;
+        let present = schema.by_id(&present.id).cloned().ok_or(SaveError::Missing)?;
+        // Anew, over what is stored now: another change may have come first.
+        let draft = draft::update(&present, &body)?;
+        let (schema, saved) = save(conn, schema, Some(&present), draft, problem)?;
         Ok((schema, saved, vec![present.id.clone()]))
     })
     .await
@@ -83,6 +92,18 @@ pub async fn delete(app: &App, id_or_name: String) -> Result<Arc<Collection>, Wr
         Ok((schema, present.clone(), vec![present.id.clone()]))
     })
     .await
+}
+
+/// Runs the query of a wanted view on a reader, because it may take long, and says what is wrong with it.
+async fn view_problem(app: &App, wanted: &Collection) -> Result<Option<String>, WriteError<SaveError>> {
+    let CollectionKind::View { query } = &wanted.kind else { return Ok(None) };
+    let (schema, query) = (app.schema.current(), query.clone());
+    let problem = app.readers.run(move |conn| views::dry_run(conn, &schema, &query).err().map(|error| error.0)).await;
+    problem.map_err(|error| match error {
+        ReadError::Overloaded => WriteError::Overloaded,
+        ReadError::Panicked => WriteError::Panicked,
+        ReadError::Stopped => WriteError::Stopped,
+    })
 }
 
 /// Runs a change of the schema on the Writer: it is given the schema as the transaction sees it, and answers the next
@@ -112,6 +133,7 @@ fn save(
     schema: Schema,
     present: Option<&Arc<Collection>>,
     draft: Draft,
+    view_problem: Option<String>,
 ) -> Result<(Schema, Arc<Collection>), SaveError> {
     let type_name = draft.type_name.clone();
     let mut wanted = complete(&schema, present.map(Arc::as_ref), draft);
@@ -120,10 +142,7 @@ fn save(
         return Err(SaveError::Invalid(Errors::one("id", Invalid::new("validation_invalid_or_existing_id", message))));
     }
     let shape = view_shape(conn, &schema, &mut wanted);
-    let problem = match &shape {
-        Some(Err(problem)) => Some(problem.as_str()),
-        _ => None,
-    };
+    let problem = view_problem.or_else(|| shape.as_ref().and_then(|shape| shape.as_ref().err().cloned()));
     let wanted = Arc::new(wanted);
     let next = schema.with(wanted.clone());
     let errors = validate::collection(&Candidate {
@@ -132,13 +151,18 @@ fn save(
         present: present.map(Arc::as_ref),
         wanted: &wanted,
         type_name: &type_name,
-        view_problem: problem,
+        view_problem: problem.as_deref(),
     })?;
     errors.into_result().map_err(SaveError::Invalid)?;
-    let shape = shape.and_then(Result::ok);
-    let next = apply(conn, &schema, next, present.map(Arc::as_ref), &wanted, shape.as_ref())?;
-    let saved = next.by_id(&wanted.id).cloned().unwrap_or(wanted);
-    Ok((next, saved))
+    let renamed = present.is_some_and(|present| present.name != wanted.name);
+    let broken_before = if renamed { views::broken(conn, &schema) } else { HashSet::new() };
+    apply(conn, present.map(Arc::as_ref), &wanted, shape.and_then(Result::ok).as_ref())?;
+    if renamed {
+        refuse_broken_views(conn, &next, &broken_before)?;
+    }
+    let next = views::refresh(conn, next, &wanted.id)?;
+    optimize(conn);
+    Ok((next, wanted))
 }
 
 /// Puts in what every collection has, derives what nobody chose, and brings the texts into their stored form.
@@ -197,32 +221,21 @@ fn rename_default_indexes(collection: &mut Collection, id: &str) {
 }
 
 /// The fields of a view come from its query, whatever was sent. None for other collections.
-pub(super) fn view_shape(
-    conn: &Connection,
-    schema: &Schema,
-    wanted: &mut Collection,
-) -> Option<Result<Shape, String>> {
+pub(super) fn view_shape(conn: &Connection, schema: &Schema, wanted: &mut Collection) -> Option<Result<Shape, String>> {
     let CollectionKind::View { query } = &wanted.kind else { return None };
     let shape = views::shape(conn, schema, query);
     wanted.fields = shape.as_ref().map(|shape| shape.fields.clone()).unwrap_or_default();
     wanted.index();
-    let checked = shape.map_err(|error| error.0).and_then(|shape| {
-        let sampled = views::sample(conn, &Arc::new(wanted.clone()), &shape.sql, 10);
-        sampled.map(|_| shape).map_err(|error| error.0)
-    });
-    Some(checked)
+    Some(shape.and_then(|shape| shape.check().map(|()| shape)).map_err(|error| error.0))
 }
 
-/// Changes the database: table or view, row, and the views that read it. Answers the schema after it.
+/// Changes the database: the table or view, then the row.
 pub(super) fn apply(
     conn: &Connection,
-    before: &Schema,
-    next: Schema,
     present: Option<&Collection>,
     wanted: &Collection,
     shape: Option<&Shape>,
-) -> Result<Schema, SaveError> {
-    let broken_before = views::broken(conn, before);
+) -> Result<(), SaveError> {
     match (shape, present) {
         (Some(shape), present) => {
             if let Some(present) = present {
@@ -237,21 +250,18 @@ pub(super) fn apply(
         None => store::insert(conn, wanted)?,
         Some(_) => store::update(conn, wanted)?,
     }
-    if present.is_some_and(|present| present.name != wanted.name) {
-        refuse_broken_views(conn, &next, &broken_before)?;
+    Ok(())
+}
+
+/// What it finds out helps the next queries; where it cannot, nothing is lost.
+pub(super) fn optimize(conn: &Connection) {
+    if let Err(error) = conn.execute_batch("PRAGMA optimize") {
+        log::debug!("PRAGMA optimize: {error}");
     }
-    let next = views::refresh(conn, next, &wanted.id)?;
-    // What it advises helps the next query; what it cannot do is no reason to fail.
-    let _ = conn.execute_batch("PRAGMA optimize");
-    Ok(next)
 }
 
 /// A view goes on to name the collection as it was called. Rather than to leave it broken, the new name is refused.
-fn refuse_broken_views(
-    conn: &Connection,
-    next: &Schema,
-    broken_before: &std::collections::HashSet<String>,
-) -> Result<(), SaveError> {
+fn refuse_broken_views(conn: &Connection, next: &Schema, broken_before: &HashSet<String>) -> Result<(), SaveError> {
     let broken = views::broken(conn, next);
     let mut names: Vec<&str> =
         broken.difference(broken_before).filter_map(|id| next.by_id(id)).map(|view| view.name.as_str()).collect();
@@ -298,9 +308,9 @@ pub(super) fn drop(conn: &Connection, present: &Collection) -> rusqlite::Result<
 /// The names of the other collections whose relations refer to this one.
 fn references(schema: &Schema, collection: &Collection) -> Vec<String> {
     let refers = |other: &Collection| {
-        other.fields.iter().any(|field| {
-            matches!(&field.kind, FieldKind::Relation(relation) if relation.collection_id == collection.id)
-        })
+        other.fields.iter().any(
+            |field| matches!(&field.kind, FieldKind::Relation(relation) if relation.collection_id == collection.id),
+        )
     };
     let others = schema.collections().iter().filter(|other| other.id != collection.id && refers(other));
     others.map(|other| other.name.clone()).collect()

@@ -41,9 +41,9 @@ fn normalize_indexes(conn: &Connection, collection: &Arc<Collection>) -> rusqlit
         index.table = collection.name.clone();
         sync::drop_index(conn, &name)?;
         let superseded = collection.is_auth() && (index.is_unique_on("tokenKey") || index.is_unique_on("email"));
-        let known = listed.iter().any(|other| {
-            Index { table: index.table.clone(), ..other.clone() }.definition() == index.definition()
-        });
+        let known = listed
+            .iter()
+            .any(|other| Index { table: index.table.clone(), ..other.clone() }.definition() == index.definition());
         if !superseded && !known {
             updated.indexes.push(index.to_sql());
         }

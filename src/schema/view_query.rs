@@ -133,12 +133,10 @@ fn field_of(
         return plain(FieldKind::Relation(relation));
     }
     // The same field may be selected twice under two names, so a copy cannot keep its id.
-    let id = format!("_clone_{}", patterns::random_text(4, CLONE_LETTERS));
+    let id = format!("_clone_{}", patterns::random_text(4, patterns::ALPHANUMERIC));
     let copy = Field { id, name: column.alias.clone(), ..field.clone() };
     ViewField { field: copy, source: Some((Arc::clone(collection), field.clone())) }
 }
-
-const CLONE_LETTERS: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
 /// What some expressions promise to yield. The text is in lower case.
 fn kind_of_expression(text: &str) -> Option<FieldKind> {

@@ -16,6 +16,7 @@ use headwater_actors::Value;
 
 /// What a query turned out to be.
 pub struct Shape {
+    /// A view needs an `id` among them, see [`Shape::check`].
     pub fields: Vec<Field>,
     /// The query as it is stored in the SQL view: ids are texts in it.
     pub sql: String,
@@ -37,18 +38,25 @@ pub fn shape(conn: &Connection, schema: &Schema, query: &str) -> Result<Shape, V
     let query = view_query::single_statement(query).map_err(ViewError)?;
     let mut known = ViewQuery::parse(query).and_then(|parsed| parsed.fields(schema)).map_err(ViewError)?;
     let columns = columns(conn, query)?;
-    let Some((_, id_type)) = columns.iter().find(|(name, _)| name == "id") else {
-        return Err(ViewError(
-            "missing required id column (you can use `(ROW_NUMBER() OVER()) as id` if you don't have one)".into(),
-        ));
-    };
-    let sql = if id_type.eq_ignore_ascii_case("text") { query.to_owned() } else { with_text_id(query, &columns) };
+    let other_id = columns.iter().any(|(name, kind)| name == "id" && !kind.eq_ignore_ascii_case("text"));
+    let sql = if other_id { with_text_id(query, &columns) } else { query.to_owned() };
     let mut fields = Vec::with_capacity(columns.len());
     for (name, _) in &columns {
         let field = known.remove(name).map_or_else(|| view_query::any(name), |known| known.field);
         draft::put(&mut fields, field);
     }
     Ok(Shape { fields, sql })
+}
+
+impl Shape {
+    /// Whether a view may have these columns.
+    pub fn check(&self) -> Result<(), ViewError> {
+        if self.fields.iter().any(|field| field.name == "id") {
+            return Ok(());
+        }
+        let message = "missing required id column (you can use `(ROW_NUMBER() OVER()) as id` if you don't have one)";
+        Err(ViewError(message.into()))
+    }
 }
 
 /// The names and declared types of a query's columns. A temporary view tells them also where they come from other
@@ -102,21 +110,22 @@ pub fn sample(
     Ok(records)
 }
 
-/// Checks a query in full, as if a view of it were saved: its fields, and its first ten rows.
-pub fn dry_run(conn: &Connection, schema: &Schema, query: &str) -> Result<Vec<Record>, (Vec<Field>, ViewError)> {
-    let shape = shape(conn, schema, query).map_err(|error| (Vec::new(), error))?;
-    let name = format!("temp_view_{}", patterns::random_text(5, "abcdefghijklmnopqrstuvwxyz0123456789"));
+/// Checks a query in full, as if a view of it were saved: its fields, and its first ten rows, which it returns.
+pub fn dry_run(conn: &Connection, schema: &Schema, query: &str) -> Result<(Arc<Collection>, Vec<Record>), ViewError> {
+    let shape = shape(conn, schema, query)?;
+    shape.check()?;
+    let name = format!("temp_view_{}", patterns::random_text(5, patterns::ALPHANUMERIC));
     let kind = CollectionKind::View { query: query.to_owned() };
     let collection = Collection::new(draft::derived_id("view", &name), &name, kind).with_fields(shape.fields);
     for (position, field) in collection.fields.iter().enumerate() {
         let errors = validate::field(schema, &collection, None, field);
         if !errors.is_empty() {
-            let error = format!("invalid field {:?} ({position}): {}", field.name, errors.to_json());
-            return Err((collection.fields, ViewError(error)));
+            return Err(ViewError(format!("invalid field {:?} ({position}): {}", field.name, errors.to_texts())));
         }
     }
     let collection = Arc::new(collection);
-    sample(conn, &collection, &shape.sql, 10).map_err(|error| (collection.fields.clone(), error))
+    let records = sample(conn, &collection, &shape.sql, 10)?;
+    Ok((collection, records))
 }
 
 /// Creates the SQL view of a collection, in the place of the one there was.
@@ -152,7 +161,7 @@ pub fn refresh(conn: &Connection, mut schema: Schema, except: &str) -> rusqlite:
                 continue;
             }
             let shape = match shape(conn, &schema, query) {
-                Ok(shape) if !same_fields(&shape.fields, &collection.fields) => shape,
+                Ok(shape) if shape.check().is_ok() && !same_fields(&shape.fields, &collection.fields) => shape,
                 Ok(_) => continue,
                 Err(error) => {
                     log::warn!("the view {} can no longer be read: {error}", collection.name);

@@ -44,7 +44,8 @@ pub fn field(schema: &Schema, collection: &Collection, present: Option<&Collecti
                 Some(FieldKind::Relation(before)) => Some(before.collection_id.as_str()),
                 _ => None,
             };
-            errors.check("collectionId", relation_target(schema, collection, before, &relation.collection_id));
+            let target = &relation.collection_id;
+            errors.check("collectionId", relation_target(schema, collection, present.is_none(), before, target));
         }
         FieldKind::Autodate(dates) if field.system => {
             if let Some(FieldKind::Autodate(before)) = before.map(|before| &before.kind) {
@@ -94,6 +95,7 @@ fn primary_key(collection: &Collection, field: &Field, errors: &mut Errors) {
 fn relation_target(
     schema: &Schema,
     collection: &Collection,
+    is_new: bool,
     before: Option<&str>,
     target: &str,
 ) -> Result<(), Invalid> {
@@ -102,7 +104,9 @@ fn relation_target(
         let message = "The relation collection cannot be changed.";
         return Err(Invalid::new("validation_field_relation_change", message));
     }
-    let Some(target) = schema.by_id(target) else {
+    // A new collection cannot refer to itself yet.
+    let known = schema.by_id(target).filter(|known| !is_new || known.id != collection.id);
+    let Some(target) = known else {
         let message = "The relation collection doesn't exist.";
         return Err(Invalid::new("validation_field_relation_missing_collection", message));
     };
