@@ -2,5 +2,6 @@
 
 pub mod cron;
 pub mod data_dir;
+pub mod math_functions;
 pub mod settings;
 pub mod subnet;
