@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
-use headwater_actors::WriteError;
 use serde_json::{Map, Value as Json, json};
 
 use super::middleware::bearer;
