@@ -8,4 +8,5 @@ mod crash;
 mod defects;
 mod directory;
 mod harness;
+mod query;
 mod serve;
