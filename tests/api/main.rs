@@ -9,4 +9,5 @@ mod defects;
 mod directory;
 mod harness;
 mod query;
+mod records;
 mod serve;
