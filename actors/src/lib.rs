@@ -13,8 +13,12 @@ pub mod change;
 pub mod change_log;
 pub mod checkpoint;
 mod deadline;
+pub mod frame;
+pub mod hub;
 pub mod readers;
 pub mod seq;
+pub mod subscription;
+pub mod topic;
 pub mod writer;
 
 pub use change::{Action, Change, Commit, NewChange, Row, Subject};
