@@ -16,6 +16,7 @@ use crate::auth::passwords::{Hasher, Policy};
 use crate::ops::data_dir::{self, DataDir, DataDirError};
 use crate::ops::settings::{Settings, SettingsCache};
 use crate::realtime::Realtime;
+use crate::records::Hooks;
 use crate::schema::{self, SchemaCache};
 
 /// What an operator decides when starting the server.
@@ -46,6 +47,8 @@ pub struct Inner {
     pub auth_cache: AuthCache,
     /// Clients that listen to changes.
     pub realtime: Realtime,
+    /// Where extensions attach to the life of records.
+    pub record_hooks: Hooks,
     /// Taken at close, in this order: the directory is unlocked when nothing of ours touches it any more.
     open: Mutex<Option<(Checkpointer, File)>>,
 }
@@ -84,8 +87,11 @@ impl App {
         let checkpointer = Checkpointer::start(&database, checkpoints, writer.clone())?;
 
         let auth_cache = AuthCache::new();
+        let record_hooks = Hooks::default();
         let open = Mutex::new(Some((checkpointer, lock)));
-        Ok(App(Arc::new(Inner { config, writer, readers, schema, settings, hasher, auth_cache, realtime, open })))
+        let inner =
+            Inner { config, writer, readers, schema, settings, hasher, auth_cache, realtime, record_hooks, open };
+        Ok(App(Arc::new(inner)))
     }
 
     /// Lets queued writes finish, then closes the database and unlocks the directory.

@@ -140,7 +140,8 @@ pub fn prepare(conn: &Connection) -> rusqlite::Result<()> {
     // Existing files hold declarations such as DEFAULT "base", and views whose texts stand in double quotes.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, true)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, true)?;
-    math_functions::register(conn)
+    math_functions::register(conn)?;
+    crate::query::register_functions(conn)
 }
 
 /// One transaction: either everything that we need is there afterwards, or nothing was changed.

@@ -11,6 +11,7 @@ pub mod field;
 pub mod fields;
 pub mod indexes;
 pub mod install;
+pub mod row_sql;
 pub mod save;
 pub mod store;
 pub mod sync;
