@@ -84,8 +84,8 @@ async fn dry_run_view(request: HttpRequest, payload: web::Payload) -> Result<Htt
     })?;
     let fields: Vec<Json> = collection.fields.iter().map(crate::schema::Field::to_json).collect();
     let sample: Vec<Json> = records.iter().map(output::to_json).collect();
-    let answer = json!({ "fields": fields, "sample": sample });
-    answer::picked(&answer, extract::query(&request).get("fields").map(String::as_str))
+    let found = json!({ "fields": fields, "sample": sample });
+    answer::picked(&found, extract::query(&request).get("fields").map(String::as_str))
 }
 
 /// The `query` of a body: 1 to 5000 bytes of SQL.

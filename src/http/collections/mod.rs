@@ -9,6 +9,8 @@ use serde_json::{Map, Value as Json};
 
 use super::{ApiError, answer, extract};
 use crate::errors::{Errors, Invalid};
+use crate::records::{RecordError, truncate};
+use crate::request::Context;
 use crate::schema::save::{self, SaveError};
 use crate::schema::{Collection, import};
 
@@ -22,6 +24,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(all)
         .service(web::resource("/api/collections/import").route(web::put().to(run_import)))
         .configure(meta::configure)
+        .service(web::resource("/api/collections/{collection}/truncate").route(web::delete().to(truncate_records)))
         .service(one);
 }
 
@@ -64,6 +67,24 @@ async fn delete(request: HttpRequest, path: web::Path<String>) -> Result<HttpRes
     if !deleted.is_view() {
         remove_files(app.data_dir.join("storage").join(&deleted.id));
     }
+    Ok(answer::nothing())
+}
+
+async fn truncate_records(request: HttpRequest, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+    extract::require_superuser(&request)?;
+    let app = extract::app(&request);
+    let collection = app.schema.current().find(&path).cloned().ok_or(ApiError::not_found(""))?;
+    if collection.is_view() {
+        let message = "View collections cannot be truncated since they don't store their own records.";
+        return Err(ApiError::bad_request(message));
+    }
+    let info = extract::info(&request, Context::Default);
+    truncate::truncate(app, &collection, info).await.map_err(|error| match error {
+        RecordError::Failed(..) | RecordError::Refused(_) => ApiError::bad_request(
+            "Failed to truncate collection (most likely due to required cascade delete record references).",
+        ),
+        error => error.into(),
+    })?;
     Ok(answer::nothing())
 }
 
