@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::http::{ApiError, answer, extract};
 use crate::query::tree::{Filter, Operand};
 use crate::query::{self, Base, Select};
+use crate::records::pick::Fields;
 use crate::records::read::Page;
 use crate::request::{Context, RequestInfo};
 use crate::schema::fields::{Bool, Text};
@@ -53,7 +54,13 @@ pub async fn list(request: HttpRequest) -> Result<HttpResponse, ApiError> {
         total_items: info.total_items,
         total_pages: info.total_pages,
     };
-    answer::picked(&list, request_info.query.get("fields").map(String::as_str))
+    match request_info.query.get("fields").filter(|fields| !fields.is_empty()) {
+        None => answer::json(&list),
+        Some(fields) => {
+            let Ok(fields) = Fields::parse(fields) else { return Ok(answer::bytes_or_nothing(Vec::new())) };
+            answer::json(&fields.apply_to_items(serde_json::to_value(list).map_err(ApiError::internal)?))
+        }
+    }
 }
 
 /// The rows of the page and their total number; none if the parameters name anything else than the keys.

@@ -65,7 +65,7 @@ async fn delete(request: HttpRequest, path: web::Path<String>) -> Result<HttpRes
     let app = extract::app(&request);
     let deleted = save::delete(app, path.into_inner()).await.map_err(|error| refused(error, "delete"))?;
     if !deleted.is_view() {
-        remove_files(app.data_dir.join("storage").join(&deleted.id));
+        remove_files(app.config.dir.join("storage").join(&deleted.id));
     }
     Ok(answer::nothing())
 }
