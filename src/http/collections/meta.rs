@@ -79,9 +79,8 @@ async fn dry_run_view(request: HttpRequest, payload: web::Payload) -> Result<Htt
     let app = extract::app(&request);
     let schema = app.schema.current();
     let outcome = app.readers.run(move |conn| views::dry_run(conn, &schema, &query)).await?;
-    let (collection, records) = outcome.map_err(|error| {
-        ApiError::bad_request(format!("Invalid view query. Raw error: \n{error}"))
-    })?;
+    let (collection, records) =
+        outcome.map_err(|error| ApiError::bad_request(format!("Invalid view query. Raw error: \n{error}")))?;
     let fields: Vec<Json> = collection.fields.iter().map(crate::schema::Field::to_json).collect();
     let sample: Vec<Json> = records.iter().map(output::to_json).collect();
     let found = json!({ "fields": fields, "sample": sample });

@@ -114,7 +114,9 @@ async fn run_import(request: HttpRequest, payload: web::Payload) -> Result<HttpR
     };
     if items.is_empty() {
         let errors = Errors::one("collections", Invalid::required());
-        return Err(ApiError::bad_request("An error occurred while validating the submitted data.").with_errors(&errors));
+        return Err(
+            ApiError::bad_request("An error occurred while validating the submitted data.").with_errors(&errors)
+        );
     }
     let object = |item| match item {
         Json::Object(item) => Some(item),
