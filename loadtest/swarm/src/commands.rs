@@ -94,10 +94,11 @@ fn http(mut options: Options) -> Result<()> {
     print(
         &json,
         &format!(
-            "{name}: {:.0} requests/s, p50 {:.2} ms, p99 {:.2} ms{cpu}, {} errors{}",
+            "{name}: {:.0} requests/s, p50 {:.2} ms, p99 {:.2} ms{cpu}, generator {:.0} % busy, {} errors{}",
             tally.rate(),
             tally.latency.p50,
             tally.latency.p99,
+            tally.own_cpu_share() * 100.0,
             tally.errors,
             tally.first_error.map_or(String::new(), |error| format!(" (first: {error})")),
         ),

@@ -22,6 +22,10 @@ const CALLERS: usize = 64;
 /// With `--pin`.
 const SERVER_CORE: usize = 0;
 const OWN_CORE: usize = 1;
+/// Busier than this share of a core, the generator may have been the limit.
+const BUSY: f64 = 0.85;
+/// Answers of the two that differ more than this in size are not the same answers.
+const SAME_SIZE: f64 = 0.05;
 /// How long the clients are idle before memory is read.
 const SETTLE: Duration = Duration::from_secs(2);
 
@@ -45,6 +49,8 @@ struct Side {
     template: PathBuf,
     work: PathBuf,
     callers: Vec<String>,
+    /// Mean size of an answer to each operation, in the last turn.
+    answers: Vec<f64>,
 }
 
 pub(crate) fn run(mut options: Options) -> Result<()> {
@@ -71,7 +77,12 @@ pub(crate) fn run(mut options: Options) -> Result<()> {
     if limit < setting.clients as u64 + 1000 {
         return Err(format!("{} clients do not fit into {limit} file descriptors", setting.clients).into());
     }
-    // Below the directory for temporary files the reference takes itself for a development build.
+    if let Some(missing) = [&reference, &headwater].into_iter().find(|binary| !binary.is_file()) {
+        return Err(format!("{}: no such program", missing.display()).into());
+    }
+    if reference.starts_with(std::env::temp_dir()) {
+        return Err("the reference takes itself for a development build in the directory for temporary files".into());
+    }
     let directory = std::path::absolute(directory)?;
     if setting.pin {
         process::pin(OWN_CORE)?;
@@ -83,23 +94,30 @@ pub(crate) fn run(mut options: Options) -> Result<()> {
         template: directory.join(name).join("template"),
         work: directory.join(name).join("turn"),
         callers: Vec::new(),
+        answers: Vec::new(),
     };
     let mut sides = [side("reference", reference), side("headwater", headwater)];
     for side in &mut sides {
         eprintln!("{}: {} rows", side.name, setting.rows);
-        side.prepare(&setting)?;
+        side.prepare(&setting).map_err(|error| format!("{}: {error}", side.name))?;
     }
     let mut measures = measures(&setting);
     let mut faults = Vec::new();
     for round in 0..setting.rounds {
         // Who begins takes turns, too.
         for which in [round % 2, 1 - round % 2] {
-            let side = &sides[which];
-            let values = side.turn(&setting, &mut faults).map_err(|error| format!("{}: {error}", side.name))?;
+            let side = &mut sides[which];
+            let values = side.turn(&setting, &mut faults);
+            let values = values.map_err(|error| format!("{}: {error}", side.name))?;
             eprintln!("round {} of {}, {}: {:.1?}", round + 1, setting.rounds, side.name, values);
             for (measure, value) in measures.iter_mut().zip(values) {
                 if which == 0 { &mut measure.reference } else { &mut measure.headwater }.push(value);
             }
+        }
+    }
+    for ((_, name, _), (a, b)) in Operation::ALL.iter().zip(sides[0].answers.iter().zip(&sides[1].answers)) {
+        if (a - b).abs() > SAME_SIZE * a.max(*b) {
+            faults.push(format!("{name}: answers of {a:.0} bytes from the reference, of {b:.0} from Headwater"));
         }
     }
     println!("{}", markdown(&measures));
@@ -161,8 +179,9 @@ impl Side {
     }
 
     /// One value for each of `measures`.
-    fn turn(&self, setting: &Setting, faults: &mut Vec<String>) -> Result<Vec<f64>> {
+    fn turn(&mut self, setting: &Setting, faults: &mut Vec<String>) -> Result<Vec<f64>> {
         server::copy_data(&self.template, &self.work)?;
+        self.answers.clear();
         let mut values = Vec::new();
         let mut fault = |text: String| faults.push(format!("{}: {text}", self.name));
         let core = setting.pin.then_some(SERVER_CORE);
@@ -181,6 +200,10 @@ impl Side {
             if let Some(error) = &tally.first_error {
                 fault(format!("{name}: {} errors, first {error}", tally.errors));
             }
+            if tally.own_cpu_share() > BUSY {
+                fault(format!("{name}: the generator was {:.0} % busy", tally.own_cpu_share() * 100.0));
+            }
+            self.answers.push(tally.body_bytes);
             values.extend([tally.rate(), tally.latency.p99, tally.cpu_micros_per_request().unwrap_or_default()]);
         }
         drop(server);

@@ -55,13 +55,18 @@ impl Tally {
         self.server_cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / self.requests.max(1) as f64)
     }
 
+    /// Of one core. Near 1, it is the generator that has been measured.
+    pub(crate) fn own_cpu_share(&self) -> f64 {
+        self.own_cpu.as_secs_f64() / self.seconds
+    }
+
     pub(crate) fn to_json(&self) -> Value {
         json!({
             "requests": self.requests, "errors": self.errors, "first_error": self.first_error,
             "seconds": self.seconds, "requests_per_second": self.rate(),
             "p50_ms": self.latency.p50, "p99_ms": self.latency.p99, "max_ms": self.latency.max,
             "body_bytes": self.body_bytes, "cpu_us_per_request": self.cpu_micros_per_request(),
-            "own_cpu_share": self.own_cpu.as_secs_f64() / self.seconds,
+            "own_cpu_share": self.own_cpu_share(),
         })
     }
 }

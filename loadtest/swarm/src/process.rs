@@ -31,7 +31,8 @@ fn read_clock(clock: libc::clockid_t) -> io::Result<Duration> {
 
 /// Resident memory in bytes. That of the kernel for its sockets is not in it.
 pub(crate) fn resident(pid: u32) -> Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let status =
+        std::fs::read_to_string(format!("/proc/{pid}/status")).map_err(|error| format!("process {pid}: {error}"))?;
     let kilobytes = status
         .lines()
         .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok())
