@@ -5,11 +5,15 @@
 
 pub mod app;
 pub mod auth;
+pub mod checks;
 pub mod cli;
+pub mod dates;
 pub mod errors;
 pub mod hooks;
 pub mod http;
+pub mod json;
 pub mod ops;
+pub mod patterns;
 pub mod query;
 pub mod realtime;
 pub mod records;

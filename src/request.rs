@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde_json::{Map, Value as Json};
 
 use crate::records::Record;
@@ -71,6 +72,56 @@ impl Caller {
     }
 }
 
+/// First value of each header; names in lower case with `_` for `-`.
+///
+/// Every request pays for these and few rules read them, so they are kept as one text with the places of its parts.
+#[derive(Clone, Debug, Default)]
+pub struct Headers {
+    text: String,
+    /// Where in `text` each name and its value end; each begins where the one before it ended.
+    ends: Vec<(u32, u32)>,
+}
+
+impl Headers {
+    /// Adds a header; one of the same name that is already there stands.
+    pub fn add(&mut self, name: &str, value: &str) {
+        let start = self.text.len();
+        self.text.extend(name.chars().map(|c| if c == '-' { '_' } else { c.to_ascii_lowercase() }));
+        let name_end = self.text.len();
+        let known = self.iter().any(|(known, _)| known == &self.text[start..]);
+        if known || name_end + value.len() > u32::MAX as usize {
+            self.text.truncate(start);
+            return;
+        }
+        self.text.push_str(value);
+        self.ends.push((name_end as u32, self.text.len() as u32));
+    }
+
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        let mut start = 0;
+        self.ends.iter().map(move |(name_end, value_end)| {
+            let (name_end, value_end) = (*name_end as usize, *value_end as usize);
+            let header = (&self.text[start..name_end], &self.text[name_end..value_end]);
+            start = value_end;
+            header
+        })
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Headers {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(all: I) -> Headers {
+        let mut headers = Headers::default();
+        for (name, value) in all {
+            headers.add(name.as_ref(), value.as_ref());
+        }
+        headers
+    }
+}
+
 /// A request as rules see it.
 #[derive(Clone, Debug, Default)]
 pub struct RequestInfo {
@@ -79,9 +130,18 @@ pub struct RequestInfo {
     pub method: String,
     /// First value of each query parameter.
     pub query: BTreeMap<String, String>,
-    /// First value of each header; names in lower case with `_` for `-`.
-    pub headers: BTreeMap<String, String>,
+    pub headers: Headers,
     /// The body after modifiers were resolved against the record (query-language.md §7.1).
     pub body: Map<String, Json>,
     pub caller: Caller,
+}
+
+/// An uploaded file of a multipart body.
+#[derive(Clone, Debug)]
+pub struct Upload {
+    /// The part's name: a file field, maybe with a modifier.
+    pub key: String,
+    /// The name that the client gave the file.
+    pub name: String,
+    pub content: Bytes,
 }

@@ -6,16 +6,23 @@
 //! * [`writer`]: the one owner of the read-write connection. It groups jobs into commits and numbers every change.
 //! * [`readers`]: a fixed set of threads with read-only connections.
 //! * [`change_log`]: the table that makes the order of changes durable.
+//! * [`checkpoint`]: moves the write-ahead log back, off the Writer's thread.
 //! * [`hub`] and [`subscription`]: who hears of a change, one hub per worker thread, one subscription per client.
 
 pub mod change;
 pub mod change_log;
+pub mod checkpoint;
 mod deadline;
+pub mod frame;
+pub mod hub;
 pub mod readers;
 pub mod seq;
+pub mod subscription;
+pub mod topic;
 pub mod writer;
 
 pub use change::{Action, Change, Commit, NewChange, Row, Subject};
+pub use checkpoint::Checkpointer;
 pub use readers::{ReadError, Readers};
 pub use seq::{Epoch, Position, Seq};
 pub use writer::{Done, JobLimits, Tx, WriteError, WriterHandle};

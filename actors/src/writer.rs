@@ -14,13 +14,15 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use rusqlite::Connection;
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use crate::checkpoint::checkpoint;
 use crate::deadline::Deadline;
 use crate::{Change, Commit, Epoch, NewChange, Position, Seq, change_log};
 
@@ -55,7 +57,7 @@ pub struct Tx<'a> {
 type Effect = Box<dyn FnOnce() + Send>;
 
 impl Tx<'_> {
-    /// The connection. A job must leave transactions alone: no BEGIN, COMMIT, ROLLBACK; savepoints of its own are fine.
+    /// The connection inside the open transaction. BEGIN, COMMIT and ROLLBACK are refused; savepoints are fine.
     pub fn conn(&self) -> &Connection {
         self.conn
     }
@@ -194,6 +196,7 @@ impl Default for WriterLimits {
 pub struct WriterHandle {
     addr: Addr<Writer>,
     slots: Arc<Semaphore>,
+    queue: usize,
     wait: Duration,
     shared: Arc<Shared>,
 }
@@ -234,8 +237,13 @@ impl WriterHandle {
     }
 
     /// Jobs waiting or running now.
-    pub fn queued(&self, limits: &WriterLimits) -> usize {
-        limits.queue.saturating_sub(self.slots.available_permits())
+    pub fn queued(&self) -> usize {
+        self.queue - self.slots.available_permits().min(self.queue)
+    }
+
+    /// Asks the Writer to copy the rest of the write-ahead log between two transactions.
+    pub(crate) fn checkpoint(&self) {
+        self.addr.do_send(Checkpoint);
     }
 
     /// Lets everything queued finish, then stops the Writer and closes its connection.
@@ -255,6 +263,8 @@ pub struct Writer {
     shared: Arc<Shared>,
     publish: Publish,
     deadline: Arc<Deadline>,
+    /// True while a job runs: it may not end the transaction that it shares with others.
+    in_job: Arc<AtomicBool>,
 }
 
 impl Writer {
@@ -268,17 +278,19 @@ impl Writer {
         let last = change_log::last(&conn)?;
         let shared = Arc::new(Shared { epoch: change_log::epoch(&conn)?, last: AtomicU64::new(last.0) });
         let deadline = Deadline::install(&conn)?;
+        let in_job = guard_transactions(&conn)?;
         conn.set_prepared_statement_cache_capacity(256);
 
         let arbiter = Arbiter::new();
         let handle_shared = shared.clone();
         let addr = Writer::start_in_arbiter(&arbiter.handle(), move |ctx| {
             ctx.set_mailbox_capacity(limits.queue + 1);
-            Writer { conn, limits, waiting: VecDeque::new(), last, shared, publish, deadline }
+            Writer { conn, limits, waiting: VecDeque::new(), last, shared, publish, deadline, in_job }
         });
         let handle = WriterHandle {
             addr,
             slots: Arc::new(Semaphore::new(limits.queue)),
+            queue: limits.queue,
             wait: limits.wait,
             shared: handle_shared,
         };
@@ -354,18 +366,20 @@ impl Writer {
         let limits = job.limits();
         let before = self.conn.total_changes();
         if !limits.single_statement {
-            self.conn.prepare_cached("SAVEPOINT job")?.execute([])?;
+            self.conn.prepare_cached("SAVEPOINT _hw_job")?.execute([])?;
         }
         let mut tx = Tx { conn: &self.conn, changes: Vec::new(), effects: Vec::new() };
         self.deadline.set(Some(Instant::now() + limits.time));
+        self.in_job.store(true, Ordering::Relaxed);
         let succeeded = catch_unwind(AssertUnwindSafe(|| job.run(&mut tx))).unwrap_or_else(|panic| {
             log::error!("writer: a job panicked: {}", panic_text(&*panic));
             false
         });
+        self.in_job.store(false, Ordering::Relaxed);
         self.deadline.set(None);
 
         if self.conn.is_autocommit() {
-            // The job, or SQLite on a severe error, ended the transaction of everybody.
+            // SQLite ends the transaction by itself on a severe error (disk full, I/O): that was everybody's.
             return Err(lost_transaction());
         }
         match (limits.single_statement, succeeded) {
@@ -373,11 +387,11 @@ impl Writer {
             (true, false) if self.conn.total_changes() == before => Ok(None),
             (true, false) => Err(lost_transaction()),
             (false, true) => {
-                self.conn.prepare_cached("RELEASE job")?.execute([])?;
+                self.conn.prepare_cached("RELEASE _hw_job")?.execute([])?;
                 Ok(Some(tx))
             }
             (false, false) => {
-                self.conn.execute_batch("ROLLBACK TO job; RELEASE job")?;
+                self.conn.execute_batch("ROLLBACK TO _hw_job; RELEASE _hw_job")?;
                 Ok(None)
             }
         }
@@ -390,6 +404,18 @@ impl Writer {
             job.finish(Fate::Storage(error.clone()));
         }
     }
+}
+
+/// Refuses the statements that begin or end a transaction, or a job's own savepoint, while the returned flag is set.
+fn guard_transactions(conn: &Connection) -> rusqlite::Result<Arc<AtomicBool>> {
+    let in_job = Arc::new(AtomicBool::new(false));
+    let seen = in_job.clone();
+    conn.authorizer(Some(move |context: AuthContext<'_>| match context.action {
+        AuthAction::Transaction { .. } if seen.load(Ordering::Relaxed) => Authorization::Deny,
+        AuthAction::Savepoint { savepoint_name: "_hw_job", .. } if seen.load(Ordering::Relaxed) => Authorization::Deny,
+        _ => Authorization::Allow,
+    }))?;
+    Ok(in_job)
 }
 
 fn lost_transaction() -> rusqlite::Error {
@@ -444,6 +470,20 @@ impl Handler<Flush> for Writer {
 
 #[derive(Message)]
 #[rtype(result = "()")]
+struct Checkpoint;
+
+impl Handler<Checkpoint> for Writer {
+    type Result = ();
+
+    fn handle(&mut self, _: Checkpoint, _: &mut Context<Self>) {
+        if let Err(error) = checkpoint(&self.conn) {
+            log::warn!("writer: the checkpoint failed: {error}");
+        }
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
 struct Stop;
 
 impl Handler<Stop> for Writer {
@@ -454,5 +494,138 @@ impl Handler<Stop> for Writer {
             self.flush();
         }
         ctx.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::{Action, Subject};
+
+    struct Table;
+
+    impl Subject for Table {
+        fn id(&self) -> &str {
+            "t"
+        }
+
+        fn name(&self) -> &str {
+            "t"
+        }
+    }
+
+    type Published = Arc<Mutex<Vec<u64>>>;
+
+    fn writer() -> (WriterHandle, Published) {
+        let conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT UNIQUE)").unwrap();
+        change_log::create_tables(&conn).unwrap();
+        let published = Published::default();
+        let seen = published.clone();
+        let publish = move |commit: Arc<Commit>| {
+            seen.lock().unwrap().extend(commit.changes.iter().map(|change| change.seq.0));
+        };
+        let (handle, _) = Writer::start(conn, WriterLimits::default(), Box::new(publish)).unwrap();
+        (handle, published)
+    }
+
+    fn insert(tx: &mut Tx<'_>, value: &str) -> rusqlite::Result<()> {
+        tx.conn().execute("INSERT INTO t (v) VALUES (?1)", [value])?;
+        tx.changed(NewChange {
+            subject: Arc::new(Table),
+            record: value.into(),
+            action: Action::Create,
+            before: None,
+            after: None,
+            actor: None,
+        });
+        Ok(())
+    }
+
+    async fn count(writer: &WriterHandle, table: &'static str) -> i64 {
+        let query = format!("SELECT count(*) FROM {table}");
+        let job = move |tx: &mut Tx<'_>| tx.conn().query_row(&query, [], |row| row.get(0));
+        writer.run(JobLimits::ONE, job).await.unwrap().value
+    }
+
+    #[actix::test]
+    async fn every_change_gets_the_next_number_and_is_published_in_order() {
+        let (writer, published) = writer();
+        let jobs = (0..100).map(|n| {
+            let writer = writer.clone();
+            async move { writer.run(JobLimits::ONE, move |tx| insert(tx, &n.to_string())).await.unwrap().position }
+        });
+        let mut seqs: Vec<u64> =
+            futures_util::future::join_all(jobs).await.into_iter().map(|position| position.unwrap().seq.0).collect();
+        seqs.sort_unstable();
+        assert_eq!(seqs, (1..=100).collect::<Vec<_>>());
+        writer.stop().await;
+        assert_eq!(*published.lock().unwrap(), (1..=100).collect::<Vec<_>>());
+    }
+
+    #[actix::test]
+    async fn a_failing_or_panicking_job_fails_alone() {
+        let (writer, published) = writer();
+        let good = writer.run(JobLimits::MANY, |tx| insert(tx, "a"));
+        let failing = writer.run(JobLimits::MANY, |tx| {
+            insert(tx, "b")?;
+            insert(tx, "a")
+        });
+        let panicking = writer.run(JobLimits::MANY, |tx| -> rusqlite::Result<()> {
+            insert(tx, "c")?;
+            panic!("on purpose")
+        });
+        let last = writer.run(JobLimits::MANY, |tx| insert(tx, "d"));
+        let (good, failing, panicking, last) = tokio::join!(good, failing, panicking, last);
+        assert_eq!(good.unwrap().position.unwrap().seq, Seq(1));
+        assert!(matches!(failing, Err(WriteError::Job(_))), "{failing:?}");
+        assert!(matches!(panicking, Err(WriteError::Panicked)), "{panicking:?}");
+        assert_eq!(last.unwrap().position.unwrap().seq, Seq(2));
+        assert_eq!(count(&writer, "t").await, 2);
+        assert_eq!(count(&writer, "_hw_changes").await, 2);
+        assert_eq!(*published.lock().unwrap(), [1, 2]);
+    }
+
+    #[actix::test]
+    async fn a_job_cannot_end_the_transaction_that_it_shares() {
+        let (writer, published) = writer();
+        for statement in ["COMMIT", "ROLLBACK", "END", "BEGIN", "RELEASE _hw_job", "ROLLBACK TO _hw_job"] {
+            let good = writer.run(JobLimits::MANY, |tx| insert(tx, statement));
+            let bad = writer.run(JobLimits::MANY, |tx| tx.conn().execute_batch(statement));
+            let (good, bad) = tokio::join!(good, bad);
+            assert!(good.is_ok(), "{statement}: {good:?}");
+            assert!(matches!(bad, Err(WriteError::Job(_))), "{statement}: {bad:?}");
+        }
+        assert_eq!(*published.lock().unwrap(), [1, 2, 3, 4, 5, 6]);
+    }
+
+    #[actix::test]
+    async fn a_job_that_takes_too_long_is_interrupted() {
+        let (writer, _) = writer();
+        let limits = JobLimits::MANY.with_time(Duration::from_millis(50));
+        let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+        let result = writer.run(limits, |tx| tx.conn().query_row(endless, [], |row| row.get::<_, i64>(0))).await;
+        assert!(matches!(result, Err(WriteError::Job(_))), "{result:?}");
+        assert_eq!(count(&writer, "t").await, 0);
+    }
+
+    #[actix::test]
+    async fn effects_run_after_the_commit_and_only_then() {
+        let (writer, _) = writer();
+        let ran = Arc::new(Mutex::new(Vec::new()));
+        let (first, second) = (ran.clone(), ran.clone());
+        let good = writer.run(JobLimits::MANY, move |tx| {
+            tx.after_commit(move || first.lock().unwrap().push("good"));
+            insert(tx, "a")
+        });
+        good.await.unwrap();
+        let bad = writer.run(JobLimits::MANY, move |tx| {
+            tx.after_commit(move || second.lock().unwrap().push("bad"));
+            insert(tx, "a")
+        });
+        assert!(bad.await.is_err());
+        assert_eq!(*ran.lock().unwrap(), ["good"]);
     }
 }

@@ -1,1 +1,12 @@
 //! Auth records: passwords, tokens, and who a request comes from.
+//!
+//! Called by the HTTP layer (logging in, who asks) and by the write pipeline (hashing, forgetting what changed). It reads
+//! through the Readers and writes through the Writer, like everybody else.
+
+pub mod cache;
+pub mod identity;
+pub mod passwords;
+pub mod tokens;
+
+pub use cache::AuthCache;
+pub use passwords::Hasher;

@@ -1,7 +1,7 @@
 //! Errors as clients see them: `{"data":{…},"message":"…","status":…}`. The one place where they become responses.
 
 use actix_web::http::{StatusCode, header};
-use actix_web::{HttpResponse, ResponseError};
+use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use serde_json::{Value as Json, json};
 
 use crate::errors::{Errors, sentence};
@@ -55,6 +55,14 @@ impl ApiError {
         ApiError { data: errors.to_json(), ..self }
     }
 
+    /// With this message, unless it has one of its own already or is not about the request's content.
+    pub fn or_message(self, message: &str) -> ApiError {
+        if self.message.is_empty() && self.status == StatusCode::BAD_REQUEST {
+            return ApiError { message: message.to_owned(), ..self };
+        }
+        self
+    }
+
     /// The body as JSON.
     pub fn to_json(&self) -> Json {
         let message = if self.message.is_empty() { generic_message(self.status) } else { &self.message };
@@ -92,5 +100,56 @@ impl ResponseError for ApiError {
             response.insert_header((header::RETRY_AFTER, seconds.to_string()));
         }
         response.content_type("application/json").body(format!("{}\n", self.to_json()))
+    }
+}
+
+/// Routes of no match, and arguments that actix itself could not read.
+pub(super) fn configure(config: &mut web::ServiceConfig) {
+    config
+        .app_data(web::PathConfig::default().error_handler(|_, _| ApiError::not_found("").into()))
+        .app_data(web::QueryConfig::default().error_handler(|_, _| ApiError::bad_request("").into()))
+        .default_service(web::to(no_route));
+}
+
+async fn no_route(request: HttpRequest) -> ApiError {
+    match request.path() {
+        path if path == "/api" || path.starts_with("/api/") => ApiError::not_found(""),
+        _ => ApiError::not_found("File not found."),
+    }
+}
+
+impl actix_web::Responder for ApiError {
+    type Body = actix_web::body::BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        self.error_response()
+    }
+}
+
+impl From<headwater_actors::ReadError> for ApiError {
+    fn from(error: headwater_actors::ReadError) -> ApiError {
+        match error {
+            headwater_actors::ReadError::Overloaded => ApiError::overloaded(),
+            error => ApiError::internal(error),
+        }
+    }
+}
+
+/// A write that was refused answers as its job says.
+impl<E: Into<ApiError>> From<headwater_actors::WriteError<E>> for ApiError {
+    fn from(error: headwater_actors::WriteError<E>) -> ApiError {
+        match error {
+            headwater_actors::WriteError::Job(error) => error.into(),
+            headwater_actors::WriteError::Overloaded => ApiError::overloaded(),
+            headwater_actors::WriteError::Panicked => ApiError::internal("a write panicked"),
+            headwater_actors::WriteError::Storage(error) => ApiError::internal(error),
+            headwater_actors::WriteError::Stopped => ApiError::internal("the server is stopping"),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for ApiError {
+    fn from(error: rusqlite::Error) -> ApiError {
+        ApiError::internal(error)
     }
 }

@@ -3,7 +3,16 @@
 //! Text becomes a tree ([`parse`]), and a tree becomes SQL ([`Select`]) for one collection, one request and one degree
 //! of trust. Callers never put joins together themselves.
 
+mod cache;
+mod lexer;
+pub mod macros;
+mod parser;
+pub mod path;
+pub mod tree;
+
 use std::sync::Arc;
+
+pub use cache::parse;
 
 use rusqlite::Connection;
 
@@ -13,7 +22,7 @@ use crate::schema::{Collection, Schema};
 use headwater_actors::Value;
 
 /// Why a filter, rule or sort was refused.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, PartialEq, thiserror::Error)]
 pub enum QueryError {
     /// Not a filter, or it names what does not exist, or it passes a limit. Clients see a bare 400; only who saves a
     /// rule sees the text.

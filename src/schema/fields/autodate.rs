@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::errors::{Errors, Invalid};
+use crate::json;
 use crate::schema::field::{Field, FieldType};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -28,19 +29,28 @@ impl FieldType for Autodate {
     }
 
     fn cast(&self, input: &Json) -> Value {
-        todo!("{input}")
+        super::date::cast(input)
     }
 
     fn to_json(&self, stored: &Value) -> Json {
-        todo!("{stored:?}")
+        Json::String(super::date::read(stored).into_owned())
     }
 
-    fn validate(&self, field: &Field, stored: &Value) -> Result<(), Invalid> {
-        todo!("{field:?} {stored:?}")
+    fn write_json(&self, stored: &Value, out: &mut Vec<u8>) {
+        json::write_text(&super::date::read(stored), out);
     }
 
-    fn check_options(&self, field: &Field, errors: &mut Errors) {
-        todo!("{field:?} {errors:?}")
+    fn validate(&self, _field: &Field, _stored: &Value) -> Result<(), Invalid> {
+        Ok(())
+    }
+
+    fn check_options(&self, _field: &Field, errors: &mut Errors) {
+        if !self.on_create && !self.on_update {
+            for option in ["onCreate", "onUpdate"] {
+                let message = "either onCreate or onUpdate must be enabled";
+                errors.add(option, Invalid::new("validation_required", message));
+            }
+        }
     }
 
     fn options_to_json(&self) -> serde_json::Map<String, Json> {

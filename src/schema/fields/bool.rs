@@ -4,6 +4,7 @@ use headwater_actors::Value;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::scalar;
 use crate::errors::{Errors, Invalid};
 use crate::schema::field::{Field, FieldType};
 
@@ -25,22 +26,42 @@ impl FieldType for Bool {
     }
 
     fn cast(&self, input: &Json) -> Value {
-        todo!("{input}")
+        Value::Integer(i64::from(match input {
+            Json::Bool(flag) => *flag,
+            Json::Number(number) => number.as_f64() != Some(0.0),
+            Json::String(text) => scalar::is_true(text),
+            Json::Null | Json::Array(_) | Json::Object(_) => false,
+        }))
     }
 
     fn to_json(&self, stored: &Value) -> Json {
-        todo!("{stored:?}")
+        Json::Bool(read(stored))
     }
 
-    fn validate(&self, field: &Field, stored: &Value) -> Result<(), Invalid> {
-        todo!("{field:?} {stored:?}")
+    fn write_json(&self, stored: &Value, out: &mut Vec<u8>) {
+        out.extend_from_slice(if read(stored) { b"true" } else { b"false" });
     }
 
-    fn check_options(&self, field: &Field, errors: &mut Errors) {
-        todo!("{field:?} {errors:?}")
+    fn is_blank(&self, stored: &Value) -> bool {
+        !read(stored)
     }
+
+    fn validate(&self, _field: &Field, _stored: &Value) -> Result<(), Invalid> {
+        Ok(())
+    }
+
+    fn check_options(&self, _field: &Field, _errors: &mut Errors) {}
 
     fn options_to_json(&self) -> serde_json::Map<String, Json> {
         super::options_to_json(self)
+    }
+}
+
+fn read(stored: &Value) -> bool {
+    match stored {
+        Value::Integer(number) => *number != 0,
+        Value::Real(number) => *number != 0.0,
+        Value::Text(text) => scalar::is_true(text),
+        Value::Null | Value::Blob(_) => false,
     }
 }

@@ -4,8 +4,10 @@ use headwater_actors::Value;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::scalar;
 use crate::errors::{Errors, Invalid};
 use crate::schema::field::{Field, FieldType};
+use crate::{checks, json};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -31,22 +33,38 @@ impl FieldType for Editor {
     }
 
     fn cast(&self, input: &Json) -> Value {
-        todo!("{input}")
+        Value::Text(scalar::text(input))
     }
 
     fn to_json(&self, stored: &Value) -> Json {
-        todo!("{stored:?}")
+        Json::String(scalar::stored_text(stored).into_owned())
     }
 
-    fn validate(&self, field: &Field, stored: &Value) -> Result<(), Invalid> {
-        todo!("{field:?} {stored:?}")
+    fn write_json(&self, stored: &Value, out: &mut Vec<u8>) {
+        json::write_text(&scalar::stored_text(stored), out);
     }
 
-    fn check_options(&self, field: &Field, errors: &mut Errors) {
-        todo!("{field:?} {errors:?}")
+    fn validate(&self, _field: &Field, stored: &Value) -> Result<(), Invalid> {
+        let max = self.max_bytes();
+        if scalar::stored_text(stored).len() as i64 > max {
+            let message = format!("The maximum allowed content size is {max} bytes");
+            return Err(Invalid::new("validation_content_size_limit", message).with("maxSize", max));
+        }
+        Ok(())
+    }
+
+    fn check_options(&self, _field: &Field, errors: &mut Errors) {
+        errors.check("maxSize", checks::between(self.max_size, 0, checks::MAX_SAFE_INTEGER));
     }
 
     fn options_to_json(&self) -> serde_json::Map<String, Json> {
         super::options_to_json(self)
+    }
+}
+
+impl Editor {
+    /// The largest value, in bytes.
+    pub fn max_bytes(&self) -> i64 {
+        if self.max_size <= 0 { 5 << 20 } else { self.max_size }
     }
 }

@@ -4,6 +4,8 @@ use headwater_actors::Value;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::list;
+use crate::checks;
 use crate::errors::{Errors, Invalid};
 use crate::schema::field::{Field, FieldType};
 
@@ -38,22 +40,64 @@ impl FieldType for File {
     }
 
     fn cast(&self, input: &Json) -> Value {
-        todo!("{input}")
+        list::cast(input, self.is_multiple())
     }
 
     fn to_json(&self, stored: &Value) -> Json {
-        todo!("{stored:?}")
+        list::to_json(stored, self.is_multiple())
     }
 
-    fn validate(&self, field: &Field, stored: &Value) -> Result<(), Invalid> {
-        todo!("{field:?} {stored:?}")
+    fn write_json(&self, stored: &Value, out: &mut Vec<u8>) {
+        list::write_json(stored, self.is_multiple(), out);
     }
 
-    fn check_options(&self, field: &Field, errors: &mut Errors) {
-        todo!("{field:?} {errors:?}")
+    fn is_blank(&self, stored: &Value) -> bool {
+        list::is_blank(stored)
+    }
+
+    fn validate(&self, _field: &Field, stored: &Value) -> Result<(), Invalid> {
+        let max = self.max_select.max(1);
+        if list::stored(stored).len() as i64 > max {
+            let message = format!("The maximum allowed files is {max}");
+            return Err(Invalid::new("validation_too_many_files", message).with("maxSelect", max));
+        }
+        Ok(())
+    }
+
+    fn check_options(&self, _field: &Field, errors: &mut Errors) {
+        errors.check("maxSelect", checks::between(self.max_select, 0, checks::MAX_SAFE_INTEGER));
+        errors.check("maxSize", checks::between(self.max_size, 0, checks::MAX_SAFE_INTEGER));
+        let mut wrong = Errors::new();
+        for (index, thumb) in self.thumbs.iter().flatten().enumerate() {
+            wrong.check(index.to_string(), check_thumb(thumb));
+        }
+        errors.nest("thumbs", wrong);
     }
 
     fn options_to_json(&self) -> serde_json::Map<String, Json> {
         super::options_to_json(self)
+    }
+}
+
+impl File {
+    /// The largest file, in bytes.
+    pub fn max_bytes(&self) -> i64 {
+        if self.max_size <= 0 { 5 << 20 } else { self.max_size }
+    }
+}
+
+/// `100x50`, with `t`, `b` or `f` for which part of the picture to keep; one of the sides may be 0.
+fn check_thumb(thumb: &str) -> Result<(), Invalid> {
+    if thumb.is_empty() {
+        return Ok(());
+    }
+    let size = thumb.strip_suffix(['t', 'b', 'f']).unwrap_or(thumb);
+    if size == "0x0" {
+        return Err(Invalid::new("validation_not_in_invalid", "must not be in list"));
+    }
+    let digits = |side: &str| !side.is_empty() && side.bytes().all(|byte| byte.is_ascii_digit());
+    match size.split_once('x') {
+        Some((width, height)) if digits(width) && digits(height) => Ok(()),
+        _ => Err(checks::bad_format()),
     }
 }

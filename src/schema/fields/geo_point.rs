@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::errors::{Errors, Invalid};
+use crate::json;
 use crate::schema::field::{Field, FieldType};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -25,22 +26,62 @@ impl FieldType for GeoPoint {
     }
 
     fn cast(&self, input: &Json) -> Value {
-        todo!("{input}")
+        let (lon, lat) = match input {
+            Json::String(text) => from_text(text),
+            other => coordinates(other),
+        };
+        let mut out = Vec::with_capacity(48);
+        out.extend_from_slice(br#"{"lon":"#);
+        json::write_number(lon, &mut out);
+        out.extend_from_slice(br#","lat":"#);
+        json::write_number(lat, &mut out);
+        out.push(b'}');
+        Value::Text(json::into_text(out))
     }
 
     fn to_json(&self, stored: &Value) -> Json {
-        todo!("{stored:?}")
+        let (lon, lat) = read(stored);
+        serde_json::json!({ "lon": json::number(lon), "lat": json::number(lat) })
     }
 
-    fn validate(&self, field: &Field, stored: &Value) -> Result<(), Invalid> {
-        todo!("{field:?} {stored:?}")
+    fn is_blank(&self, stored: &Value) -> bool {
+        read(stored) == (0.0, 0.0)
     }
 
-    fn check_options(&self, field: &Field, errors: &mut Errors) {
-        todo!("{field:?} {errors:?}")
+    fn validate(&self, _field: &Field, stored: &Value) -> Result<(), Invalid> {
+        let (lon, lat) = read(stored);
+        if !(-90.0..=90.0).contains(&lat) {
+            let message = "Latitude must be between -90 and 90 degrees.";
+            return Err(Invalid::new("validation_invalid_latitude", message));
+        }
+        if !(-180.0..=180.0).contains(&lon) {
+            let message = "Longitude must be between -180 and 180 degrees.";
+            return Err(Invalid::new("validation_invalid_longitude", message));
+        }
+        Ok(())
     }
+
+    fn check_options(&self, _field: &Field, _errors: &mut Errors) {}
 
     fn options_to_json(&self) -> serde_json::Map<String, Json> {
         super::options_to_json(self)
     }
+}
+
+/// The stored point, longitude first; older files have it in other notations.
+pub(crate) fn read(stored: &Value) -> (f64, f64) {
+    match stored {
+        Value::Text(text) => from_text(text),
+        _ => (0.0, 0.0),
+    }
+}
+
+fn from_text(text: &str) -> (f64, f64) {
+    serde_json::from_str(text).map(|point| coordinates(&point)).unwrap_or_default()
+}
+
+/// What is missing or no number counts as 0.
+fn coordinates(point: &Json) -> (f64, f64) {
+    let coordinate = |name| point.get(name).and_then(Json::as_f64).unwrap_or_default();
+    (coordinate("lon"), coordinate("lat"))
 }

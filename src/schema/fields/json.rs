@@ -4,8 +4,10 @@ use headwater_actors::Value;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::scalar;
 use crate::errors::{Errors, Invalid};
 use crate::schema::field::{Field, FieldType};
+use crate::{checks, json};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -28,22 +30,93 @@ impl FieldType for JsonField {
     }
 
     fn cast(&self, input: &Json) -> Value {
-        todo!("{input}")
+        match input {
+            Json::Null => Value::Null,
+            Json::String(text) => json::numeric_affinity(document(text)),
+            other => json::numeric_affinity(json::text(other)),
+        }
     }
 
     fn to_json(&self, stored: &Value) -> Json {
-        todo!("{stored:?}")
+        match stored {
+            Value::Null => Json::Null,
+            // Integers keep all their digits.
+            Value::Integer(number) => Json::from(*number),
+            Value::Real(number) => json::number(*number),
+            other => {
+                let text = scalar::stored_text(other);
+                serde_json::from_str(&text).unwrap_or_else(|_| outside_json(&text))
+            }
+        }
     }
 
-    fn validate(&self, field: &Field, stored: &Value) -> Result<(), Invalid> {
-        todo!("{field:?} {stored:?}")
+    fn write_json(&self, stored: &Value, out: &mut Vec<u8>) {
+        match stored {
+            // Documents are stored minified by us; those with line breaks go the long way, because what is written
+            // here may have to stand in one line.
+            Value::Text(text) if !text.bytes().any(|byte| byte < b' ') && is_document(text) => {
+                out.extend_from_slice(text.as_bytes());
+            }
+            other => json::write(&self.to_json(other), out),
+        }
     }
 
-    fn check_options(&self, field: &Field, errors: &mut Errors) {
-        todo!("{field:?} {errors:?}")
+    fn is_blank(&self, stored: &Value) -> bool {
+        match stored {
+            Value::Null => true,
+            Value::Text(text) => matches!(text.trim(), "" | "null" | "\"\"" | "[]" | "{}"),
+            _ => false,
+        }
+    }
+
+    fn validate(&self, _field: &Field, stored: &Value) -> Result<(), Invalid> {
+        let Value::Text(text) = stored else { return Ok(()) };
+        let max = self.max_bytes();
+        if text.len() as i64 > max {
+            let message = format!("The maximum allowed JSON size is {max} bytes");
+            return Err(Invalid::new("validation_json_size_limit", message).with("maxSize", max));
+        }
+        if is_document(text) {
+            Ok(())
+        } else {
+            Err(Invalid::new("validation_invalid_json", "Must be a valid json value"))
+        }
+    }
+
+    fn check_options(&self, _field: &Field, errors: &mut Errors) {
+        errors.check("maxSize", checks::between(self.max_size, 0, checks::MAX_SAFE_INTEGER));
     }
 
     fn options_to_json(&self) -> serde_json::Map<String, Json> {
         super::options_to_json(self)
     }
+}
+
+impl JsonField {
+    /// The largest value, in bytes.
+    pub fn max_bytes(&self) -> i64 {
+        if self.max_size <= 0 { 1 << 20 } else { self.max_size }
+    }
+}
+
+/// A text of a request as a document: forms can send nothing but texts, so one that reads as JSON is taken as JSON.
+fn document(text: &str) -> String {
+    let json = match text.bytes().next() {
+        Some(b'0'..=b'9' | b'-' | b'"' | b'[' | b'{') => is_document(text),
+        _ => matches!(text, "null" | "true" | "false"),
+    };
+    if json {
+        return text.to_owned();
+    }
+    serde_json::to_string(text).unwrap_or_default()
+}
+
+/// True for one JSON value, of any size of numbers.
+fn is_document(text: &str) -> bool {
+    serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok()
+}
+
+/// A stored text that is no JSON, or that holds numbers beyond doubles.
+fn outside_json(text: &str) -> Json {
+    if text.is_empty() { Json::Null } else { Json::String(text.to_owned()) }
 }

@@ -4,7 +4,9 @@ use headwater_actors::Value;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::scalar;
 use crate::errors::{Errors, Invalid};
+use crate::json;
 use crate::schema::field::{Field, FieldType};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -29,22 +31,92 @@ impl FieldType for Number {
     }
 
     fn cast(&self, input: &Json) -> Value {
-        todo!("{input}")
+        json::real(match input {
+            Json::Number(number) => number.as_f64().unwrap_or_default(),
+            Json::String(text) => scalar::parse_number(text).unwrap_or_default(),
+            Json::Bool(true) => 1.0,
+            Json::Bool(false) | Json::Null | Json::Array(_) | Json::Object(_) => 0.0,
+        })
     }
 
     fn to_json(&self, stored: &Value) -> Json {
-        todo!("{stored:?}")
+        json::number(read(stored))
     }
 
-    fn validate(&self, field: &Field, stored: &Value) -> Result<(), Invalid> {
-        todo!("{field:?} {stored:?}")
+    fn write_json(&self, stored: &Value, out: &mut Vec<u8>) {
+        json::write_number(read(stored), out);
     }
 
-    fn check_options(&self, field: &Field, errors: &mut Errors) {
-        todo!("{field:?} {errors:?}")
+    fn is_blank(&self, stored: &Value) -> bool {
+        read(stored) == 0.0
+    }
+
+    fn validate(&self, _field: &Field, stored: &Value) -> Result<(), Invalid> {
+        let number = match stored {
+            Value::Real(number) => *number,
+            other => read(other),
+        };
+        if !number.is_finite() {
+            let message = "The submitted number is not properly formatted";
+            return Err(Invalid::new("validation_not_a_number", message));
+        }
+        if number == 0.0 {
+            // Zero is the value of a number that was not given; the limits do not concern it.
+            return Ok(());
+        }
+        self.check_integer(number)?;
+        if let Some(min) = self.min.filter(|min| number < *min) {
+            return Err(below(min));
+        }
+        if let Some(max) = self.max.filter(|max| number > *max) {
+            let message = format!("Must be less or equal than {}", json::number(max));
+            return Err(Invalid::new("validation_max_number_constraint", message).with("max", json::number(max)));
+        }
+        Ok(())
+    }
+
+    fn check_options(&self, _field: &Field, errors: &mut Errors) {
+        if let Some(min) = self.min {
+            errors.check("min", self.check_integer(min));
+        }
+        if let Some(max) = self.max {
+            errors.check("max", self.check_integer(max));
+            if let Some(min) = self.min.filter(|min| max < *min) {
+                errors.add("max", below(min));
+            }
+        }
     }
 
     fn options_to_json(&self) -> serde_json::Map<String, Json> {
-        super::options_to_json(self)
+        let limit = |limit: Option<f64>| limit.map_or(Json::Null, json::number);
+        serde_json::Map::from_iter([
+            ("min".to_owned(), limit(self.min)),
+            ("max".to_owned(), limit(self.max)),
+            ("onlyInt".to_owned(), Json::Bool(self.only_int)),
+        ])
+    }
+}
+
+impl Number {
+    fn check_integer(&self, number: f64) -> Result<(), Invalid> {
+        if self.only_int && number.fract() != 0.0 {
+            return Err(Invalid::new("validation_only_int_constraint", "Decimal numbers are not allowed"));
+        }
+        Ok(())
+    }
+}
+
+fn below(min: f64) -> Invalid {
+    let message = format!("Must be greater or equal than {}", json::number(min));
+    Invalid::new("validation_min_number_constraint", message).with("min", json::number(min))
+}
+
+/// The stored number; older files hold NULL and, in columns of other declarations, texts.
+pub(crate) fn read(stored: &Value) -> f64 {
+    match stored {
+        Value::Integer(number) => *number as f64,
+        Value::Real(number) if number.is_finite() => *number,
+        Value::Text(text) => scalar::parse_number(text).filter(|number| number.is_finite()).unwrap_or_default(),
+        Value::Real(_) | Value::Null | Value::Blob(_) => 0.0,
     }
 }

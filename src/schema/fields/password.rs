@@ -4,8 +4,10 @@ use headwater_actors::Value;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::scalar;
 use crate::errors::{Errors, Invalid};
 use crate::schema::field::{Field, FieldType};
+use crate::{checks, patterns};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -33,22 +35,57 @@ impl FieldType for Password {
     }
 
     fn cast(&self, input: &Json) -> Value {
-        todo!("{input}")
+        Value::Text(scalar::text(input))
     }
 
-    fn to_json(&self, stored: &Value) -> Json {
-        todo!("{stored:?}")
+    /// Nobody is shown a hash.
+    fn to_json(&self, _stored: &Value) -> Json {
+        Json::String(String::new())
     }
 
-    fn validate(&self, field: &Field, stored: &Value) -> Result<(), Invalid> {
-        todo!("{field:?} {stored:?}")
+    fn write_json(&self, _stored: &Value, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"\"\"");
     }
 
-    fn check_options(&self, field: &Field, errors: &mut Errors) {
-        todo!("{field:?} {errors:?}")
+    /// What is stored is a hash, which says nothing; see [`Password::validate_plain`].
+    fn validate(&self, _field: &Field, _stored: &Value) -> Result<(), Invalid> {
+        Ok(())
+    }
+
+    fn check_options(&self, _field: &Field, errors: &mut Errors) {
+        errors.check("min", checks::between(self.min, 1, 71));
+        errors.check("max", checks::between(self.max, self.min, 71));
+        errors.check("cost", checks::between(self.cost, 4, 31));
+        errors.check("pattern", checks::pattern(&self.pattern));
     }
 
     fn options_to_json(&self) -> serde_json::Map<String, Json> {
         super::options_to_json(self)
+    }
+}
+
+/// What bcrypt reads of a password; the rest would not count.
+const MAX_BYTES: usize = 72;
+
+impl Password {
+    /// Checks a password as it was entered, before it is hashed. An empty one is the concern of `required`.
+    pub fn validate_plain(&self, plain: &str) -> Result<(), Invalid> {
+        if plain.is_empty() {
+            return Ok(());
+        }
+        let length = plain.chars().count() as i64;
+        if length < self.min {
+            let message = format!("Must be at least {} character(s)", self.min);
+            return Err(Invalid::new("validation_min_text_constraint", message));
+        }
+        let max = if self.max <= 0 { 71 } else { self.max };
+        if length > max {
+            let message = format!("Must be less than {max} character(s)");
+            return Err(Invalid::new("validation_max_text_constraint", message));
+        }
+        if !self.pattern.is_empty() && !patterns::matches(&self.pattern, plain) {
+            return Err(Invalid::new("validation_invalid_format", "Invalid value format"));
+        }
+        if plain.len() > MAX_BYTES { Err(Invalid::value()) } else { Ok(()) }
     }
 }

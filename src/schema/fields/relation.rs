@@ -4,6 +4,8 @@ use headwater_actors::Value;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::list;
+use crate::checks;
 use crate::errors::{Errors, Invalid};
 use crate::schema::field::{Field, FieldType};
 
@@ -36,19 +38,37 @@ impl FieldType for Relation {
     }
 
     fn cast(&self, input: &Json) -> Value {
-        todo!("{input}")
+        list::cast(input, self.is_multiple())
     }
 
     fn to_json(&self, stored: &Value) -> Json {
-        todo!("{stored:?}")
+        list::to_json(stored, self.is_multiple())
     }
 
-    fn validate(&self, field: &Field, stored: &Value) -> Result<(), Invalid> {
-        todo!("{field:?} {stored:?}")
+    fn write_json(&self, stored: &Value, out: &mut Vec<u8>) {
+        list::write_json(stored, self.is_multiple(), out);
     }
 
-    fn check_options(&self, field: &Field, errors: &mut Errors) {
-        todo!("{field:?} {errors:?}")
+    fn is_blank(&self, stored: &Value) -> bool {
+        list::is_blank(stored)
+    }
+
+    fn validate(&self, _field: &Field, stored: &Value) -> Result<(), Invalid> {
+        let count = list::stored(stored).len();
+        if count > 0 && (count as i64) < self.min_select {
+            let message = format!("Select at least {}", self.min_select);
+            return Err(Invalid::new("validation_not_enough_values", message).with("minSelect", self.min_select));
+        }
+        list::check_count(count, self.max_select)
+    }
+
+    fn check_options(&self, _field: &Field, errors: &mut Errors) {
+        errors.check("collectionId", checks::required(&self.collection_id));
+        errors.check("minSelect", checks::min(self.min_select, 0));
+        if self.min_select > 0 {
+            errors.check("maxSelect", checks::required_number(self.max_select));
+        }
+        errors.check("maxSelect", checks::min(self.max_select, self.min_select));
     }
 
     fn options_to_json(&self) -> serde_json::Map<String, Json> {

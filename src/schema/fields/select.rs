@@ -4,6 +4,8 @@ use headwater_actors::Value;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::list;
+use crate::checks;
 use crate::errors::{Errors, Invalid};
 use crate::schema::field::{Field, FieldType};
 
@@ -34,19 +36,38 @@ impl FieldType for Select {
     }
 
     fn cast(&self, input: &Json) -> Value {
-        todo!("{input}")
+        list::cast(input, self.is_multiple())
     }
 
     fn to_json(&self, stored: &Value) -> Json {
-        todo!("{stored:?}")
+        list::to_json(stored, self.is_multiple())
     }
 
-    fn validate(&self, field: &Field, stored: &Value) -> Result<(), Invalid> {
-        todo!("{field:?} {stored:?}")
+    fn write_json(&self, stored: &Value, out: &mut Vec<u8>) {
+        list::write_json(stored, self.is_multiple(), out);
     }
 
-    fn check_options(&self, field: &Field, errors: &mut Errors) {
-        todo!("{field:?} {errors:?}")
+    fn is_blank(&self, stored: &Value) -> bool {
+        list::is_blank(stored)
+    }
+
+    fn validate(&self, _field: &Field, stored: &Value) -> Result<(), Invalid> {
+        let selected = list::stored(stored);
+        list::check_count(selected.len(), self.max_select)?;
+        match selected.iter().find(|value| !self.values.iter().any(|allowed| allowed == *value)) {
+            Some(value) => {
+                let message = format!("Invalid value {value}");
+                Err(Invalid::new("validation_invalid_value", message).with("value", value.as_ref()))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn check_options(&self, _field: &Field, errors: &mut Errors) {
+        if self.values.is_empty() {
+            errors.add("values", Invalid::required());
+        }
+        errors.check("maxSelect", checks::between(self.max_select, 0, self.values.len().max(1) as i64));
     }
 
     fn options_to_json(&self) -> serde_json::Map<String, Json> {

@@ -4,8 +4,10 @@ use headwater_actors::Value;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::scalar;
 use crate::errors::{Errors, Invalid};
 use crate::schema::field::{Field, FieldType};
+use crate::{checks, json};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -30,19 +32,33 @@ impl FieldType for Url {
     }
 
     fn cast(&self, input: &Json) -> Value {
-        todo!("{input}")
+        Value::Text(scalar::text(input))
     }
 
     fn to_json(&self, stored: &Value) -> Json {
-        todo!("{stored:?}")
+        Json::String(scalar::stored_text(stored).into_owned())
     }
 
-    fn validate(&self, field: &Field, stored: &Value) -> Result<(), Invalid> {
-        todo!("{field:?} {stored:?}")
+    fn write_json(&self, stored: &Value, out: &mut Vec<u8>) {
+        json::write_text(&scalar::stored_text(stored), out);
     }
 
-    fn check_options(&self, field: &Field, errors: &mut Errors) {
-        todo!("{field:?} {errors:?}")
+    fn validate(&self, _field: &Field, stored: &Value) -> Result<(), Invalid> {
+        let address = scalar::stored_text(stored);
+        if checks::url(&address).is_err() {
+            return Err(Invalid::new("validation_invalid_url", "Must be a valid url"));
+        }
+        let host = checks::url_host(&address);
+        let allowed = address.is_empty() || super::domain_allowed(&self.only_domains, &self.except_domains, host);
+        if allowed {
+            Ok(())
+        } else {
+            Err(Invalid::new("validation_url_domain_not_allowed", "Url domain is not allowed"))
+        }
+    }
+
+    fn check_options(&self, _field: &Field, errors: &mut Errors) {
+        super::check_domains(&self.only_domains, &self.except_domains, errors);
     }
 
     fn options_to_json(&self) -> serde_json::Map<String, Json> {

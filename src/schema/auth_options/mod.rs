@@ -1,5 +1,8 @@
 //! What an auth collection has beyond a base collection: how one may log in, and the keys of its tokens.
 
+mod check;
+mod defaults;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -32,6 +35,8 @@ pub struct AuthOptions {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TokenConfig {
+    /// Left out of what clients see.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub secret: String,
     pub duration: i64,
 }
@@ -80,11 +85,11 @@ pub struct Otp {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct OAuth2 {
-    pub enabled: bool,
     /// On disk this may be `null`.
     #[serde(deserialize_with = "super::fields::null_as_empty")]
     pub providers: Vec<OAuth2Provider>,
     pub mapped_fields: MappedFields,
+    pub enabled: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -113,4 +118,24 @@ pub struct OAuth2Provider {
     pub user_info_url: String,
     pub display_name: String,
     pub extra: Option<serde_json::Map<String, Json>>,
+}
+
+impl AuthOptions {
+    /// As clients may see it.
+    pub(crate) fn without_secrets(&self) -> AuthOptions {
+        let mut options = self.clone();
+        for token in [
+            &mut options.auth_token,
+            &mut options.password_reset_token,
+            &mut options.email_change_token,
+            &mut options.verification_token,
+            &mut options.file_token,
+        ] {
+            token.secret.clear();
+        }
+        for provider in &mut options.oauth2.providers {
+            provider.client_secret.clear();
+        }
+        options
+    }
 }

@@ -1,0 +1,353 @@
+//! The actor around [`HubState`]: it receives, applies the effects, and waits for decisions that take time.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use actix::prelude::*;
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::{Audience, ClientKey, Decided, Effects, HubState, HubStats, Refusal, SetTopics, Ticket};
+use crate::frame::Protocol;
+use crate::subscription::{Sink, Subscription};
+use crate::{Commit, Seq};
+
+/// Changes that may wait for a hub. Far more than a healthy hub ever has; a commit is taken whole.
+const BACKLOG: usize = 50_000;
+
+/// The length of a tick.
+const TICK: Duration = Duration::from_secs(1);
+
+/// A hub from its own thread: connections come and go without a message.
+pub struct LocalHub<A: Audience> {
+    state: Rc<RefCell<HubState<A>>>,
+    handle: HubHandle<A>,
+}
+
+impl<A: Audience> Clone for LocalHub<A> {
+    fn clone(&self) -> Self {
+        LocalHub { state: self.state.clone(), handle: self.handle.clone() }
+    }
+}
+
+impl<A: Audience> LocalHub<A> {
+    /// The hub as other threads see it.
+    pub fn handle(&self) -> &HubHandle<A> {
+        &self.handle
+    }
+
+    /// A client came, with the frame that it sees first. The connection must say when it ends ([`Self::disconnect`]).
+    pub fn connect(
+        &self,
+        protocol: Protocol,
+        data: A::Client,
+        sink: Box<dyn Sink>,
+        first: impl FnOnce(ClientKey) -> Bytes,
+    ) -> Rc<Subscription> {
+        self.state.borrow_mut().connect(protocol, data, sink, first)
+    }
+
+    /// A client went.
+    pub fn disconnect(&self, key: ClientKey) {
+        match self.state.try_borrow_mut() {
+            Ok(mut state) => state.disconnect(key),
+            // A connection that ends in the middle of the hub's own work is taken off right after it.
+            Err(_) => self.handle.addr.do_send(Disconnect(key)),
+        }
+    }
+}
+
+/// A hub from any thread: cheap to clone.
+pub struct HubHandle<A: Audience> {
+    addr: Addr<Hub<A>>,
+    load: Arc<Load>,
+}
+
+/// What a hub has before it.
+#[derive(Default)]
+struct Load {
+    /// Changes handed over and not yet finished.
+    changes: AtomicUsize,
+    /// Commits were dropped because too many changes waited.
+    lagged: AtomicBool,
+}
+
+impl<A: Audience> Clone for HubHandle<A> {
+    fn clone(&self) -> Self {
+        HubHandle { addr: self.addr.clone(), load: self.load.clone() }
+    }
+}
+
+impl<A: Audience> HubHandle<A> {
+    /// Hands over the next commit; never waits. A hub that has far too much before it loses the commit, and its clients
+    /// are told.
+    pub fn publish(&self, commit: Arc<Commit>) {
+        let count = commit.changes.len();
+        if self.load.changes.fetch_add(count, Ordering::AcqRel) > BACKLOG {
+            self.load.changes.fetch_sub(count, Ordering::AcqRel);
+            self.load.lagged.store(true, Ordering::Release);
+            return;
+        }
+        // The mailbox does not refuse: `load` is its bound.
+        self.addr.do_send(Publish(commit));
+    }
+
+    /// Sets the topics of a client. The answer comes when the set counts.
+    pub async fn set_topics(
+        &self,
+        client: ClientKey,
+        texts: Vec<String>,
+        caller: A::Caller,
+        from: Seq,
+    ) -> Result<(), Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.addr.do_send(Set { client, texts, caller, from, reply });
+        // A hub that is gone took its clients along.
+        answer.await.unwrap_or(Err(Refusal::UnknownClient))
+    }
+
+    /// Every caller that is a record of this subject becomes a guest.
+    pub fn revoke(&self, subject: Arc<str>) {
+        self.addr.do_send(Revoke(subject));
+    }
+
+    /// One client becomes a guest.
+    pub fn demote(&self, client: ClientKey) {
+        self.addr.do_send(Demote(client));
+    }
+
+    /// Sends a message to all who listen to exactly this topic.
+    pub fn send(&self, topic: Arc<str>, payload: Bytes) {
+        self.addr.do_send(Send { topic, payload });
+    }
+
+    /// Sends a message to one client if it listens to exactly this text; false if not. `once` ends the subscription.
+    pub async fn send_to(&self, client: ClientKey, text: String, payload: Bytes, once: bool) -> bool {
+        self.addr.send(SendTo { client, text, payload, once }).await.unwrap_or(false)
+    }
+
+    /// Whether a client listens to exactly this text.
+    pub async fn listens(&self, client: ClientKey, text: String) -> bool {
+        self.addr.send(Listens { client, text }).await.unwrap_or(false)
+    }
+
+    /// The hub's figures.
+    pub async fn stats(&self) -> HubStats {
+        self.addr.send(Stats).await.unwrap_or_default()
+    }
+
+    /// Ends all streams after what waits in them.
+    pub async fn stop(&self) {
+        let _ = self.addr.send(Stop).await;
+    }
+}
+
+/// See the module's documentation.
+pub struct Hub<A: Audience> {
+    state: Rc<RefCell<HubState<A>>>,
+    load: Arc<Load>,
+    replies: HashMap<Ticket, oneshot::Sender<Result<(), Refusal>>>,
+    last_ticket: u64,
+}
+
+impl<A: Audience> Hub<A> {
+    /// Starts a hub on the current thread.
+    pub fn start(state: HubState<A>) -> LocalHub<A> {
+        let state = Rc::new(RefCell::new(state));
+        let load = Arc::new(Load::default());
+        let hub = Hub { state: state.clone(), load: load.clone(), replies: HashMap::new(), last_ticket: 0 };
+        let addr = Actor::start(hub);
+        LocalHub { state, handle: HubHandle { addr, load } }
+    }
+
+    /// Lets something happen to the state, and does what follows from it.
+    fn act(&mut self, ctx: &mut Context<Self>, event: impl FnOnce(&mut HubState<A>) -> Effects) {
+        let effects = event(&mut self.state.borrow_mut());
+        self.apply(effects, ctx);
+    }
+
+    fn apply(&mut self, effects: Effects, ctx: &mut Context<Self>) {
+        let Effects { wake, cut, answers, decision, finished } = effects;
+        for subscription in cut {
+            subscription.sink.cut();
+        }
+        for subscription in wake {
+            subscription.wake();
+        }
+        for (ticket, answer) in answers {
+            if let Some(reply) = self.replies.remove(&ticket) {
+                // Whoever asked may have gone.
+                let _ = reply.send(answer);
+            }
+        }
+        if finished > 0 {
+            self.load.changes.fetch_sub(finished, Ordering::AcqRel);
+        }
+        if let Some(decision) = decision {
+            ctx.spawn(decision.into_actor(self).map(|decided: Decided, hub, ctx| {
+                hub.act(ctx, |state| state.decided(decided));
+            }));
+        }
+    }
+}
+
+impl<A: Audience> Actor for Hub<A> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        // One timer for all clients.
+        ctx.run_interval(TICK, |hub, ctx| hub.act(ctx, HubState::tick));
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Publish(Arc<Commit>);
+
+impl<A: Audience> Handler<Publish> for Hub<A> {
+    type Result = ();
+
+    fn handle(&mut self, Publish(commit): Publish, ctx: &mut Context<Self>) {
+        if self.load.lagged.swap(false, Ordering::AcqRel) {
+            log::warn!("realtime: a worker fell too far behind; its clients were cut off");
+            self.act(ctx, HubState::lagged);
+        }
+        self.act(ctx, |state| state.commit(commit));
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Set<C> {
+    client: ClientKey,
+    texts: Vec<String>,
+    caller: C,
+    from: Seq,
+    reply: oneshot::Sender<Result<(), Refusal>>,
+}
+
+impl<A: Audience> Handler<Set<A::Caller>> for Hub<A> {
+    type Result = ();
+
+    fn handle(&mut self, set: Set<A::Caller>, ctx: &mut Context<Self>) {
+        let Set { client, texts, caller, from, reply } = set;
+        self.last_ticket += 1;
+        let ticket = Ticket(self.last_ticket);
+        self.replies.insert(ticket, reply);
+        self.act(ctx, |state| state.set_topics(SetTopics { client, texts, caller, from, ticket }));
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Disconnect(ClientKey);
+
+impl<A: Audience> Handler<Disconnect> for Hub<A> {
+    type Result = ();
+
+    fn handle(&mut self, Disconnect(key): Disconnect, _: &mut Context<Self>) {
+        self.state.borrow_mut().disconnect(key);
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Revoke(Arc<str>);
+
+impl<A: Audience> Handler<Revoke> for Hub<A> {
+    type Result = ();
+
+    fn handle(&mut self, Revoke(subject): Revoke, ctx: &mut Context<Self>) {
+        self.act(ctx, |state| state.revoke(subject));
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Demote(ClientKey);
+
+impl<A: Audience> Handler<Demote> for Hub<A> {
+    type Result = ();
+
+    fn handle(&mut self, Demote(key): Demote, _: &mut Context<Self>) {
+        self.state.borrow_mut().demote(key);
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Send {
+    topic: Arc<str>,
+    payload: Bytes,
+}
+
+impl<A: Audience> Handler<Send> for Hub<A> {
+    type Result = ();
+
+    fn handle(&mut self, Send { topic, payload }: Send, ctx: &mut Context<Self>) {
+        self.act(ctx, |state| state.send(&topic, &payload));
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "bool")]
+struct SendTo {
+    client: ClientKey,
+    text: String,
+    payload: Bytes,
+    once: bool,
+}
+
+impl<A: Audience> Handler<SendTo> for Hub<A> {
+    type Result = bool;
+
+    fn handle(&mut self, message: SendTo, ctx: &mut Context<Self>) -> bool {
+        let SendTo { client, text, payload, once } = message;
+        let (sent, effects) = self.state.borrow_mut().send_to(client, &text, &payload, once);
+        self.apply(effects, ctx);
+        sent
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "bool")]
+struct Listens {
+    client: ClientKey,
+    text: String,
+}
+
+impl<A: Audience> Handler<Listens> for Hub<A> {
+    type Result = bool;
+
+    fn handle(&mut self, Listens { client, text }: Listens, _: &mut Context<Self>) -> bool {
+        self.state.borrow().listens(client, &text)
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "HubStats")]
+struct Stats;
+
+impl<A: Audience> Handler<Stats> for Hub<A> {
+    type Result = MessageResult<Stats>;
+
+    fn handle(&mut self, _: Stats, _: &mut Context<Self>) -> MessageResult<Stats> {
+        MessageResult(self.state.borrow().stats())
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Stop;
+
+impl<A: Audience> Handler<Stop> for Hub<A> {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Context<Self>) {
+        self.act(ctx, HubState::stop);
+    }
+}

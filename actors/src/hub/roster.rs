@@ -1,0 +1,361 @@
+//! Who is connected, as whom, and to what they listen.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::{Audience, ClientKey, InterestId};
+use crate::frame::Protocol;
+use crate::subscription::{Sink, Subscription};
+use crate::topic::{TopicIndex, topic_of};
+use crate::{Change, Seq};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct CallerKey(u64);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct TopicKey(u64);
+
+const GUEST: CallerKey = CallerKey(0);
+
+pub(super) struct Roster<A: Audience> {
+    clients: HashMap<ClientKey, Client<A>>,
+    callers: HashMap<CallerKey, Entry<A::Caller>>,
+    /// Callers that are records: by subject, then by record.
+    identities: HashMap<Box<str>, HashMap<Box<str>, CallerKey>>,
+    topics: HashMap<TopicKey, Topic<A>>,
+    texts: HashMap<Arc<str>, TopicKey>,
+    index: TopicIndex<TopicKey>,
+    /// Where each interest is to be found.
+    interests: HashMap<InterestId, (TopicKey, CallerKey)>,
+    last_key: u64,
+}
+
+pub(super) struct Client<A: Audience> {
+    pub(super) subscription: Rc<Subscription>,
+    pub(super) data: A::Client,
+    caller: CallerKey,
+    topics: Box<[TopicKey]>,
+}
+
+struct Entry<C> {
+    caller: C,
+    clients: usize,
+}
+
+struct Topic<A: Audience> {
+    text: Arc<str>,
+    parsed: A::Topic,
+    interests: HashMap<CallerKey, Interest>,
+}
+
+struct Interest {
+    id: InterestId,
+    members: Members,
+}
+
+pub(super) type Members = HashMap<ClientKey, Member>;
+
+pub(super) struct Member {
+    pub(super) subscription: Rc<Subscription>,
+    /// Changes up to this one were there before the client subscribed.
+    pub(super) from: Seq,
+}
+
+/// One interest, as the domain judges it.
+pub struct Listener<'a, A: Audience> {
+    pub interest: InterestId,
+    pub topic: &'a A::Topic,
+    pub caller: &'a A::Caller,
+}
+
+/// Those who listen on a hub.
+pub struct Listeners<'a, A: Audience>(&'a Roster<A>);
+
+impl<'a, A: Audience> Listeners<'a, A> {
+    /// The interests that a change concerns by its topics.
+    pub fn of(&self, change: &Change) -> impl Iterator<Item = Listener<'a, A>> + use<'a, A> {
+        let roster = self.0;
+        let topics = roster.index.concerned(change).filter_map(|key| roster.topics.get(&key));
+        topics.flat_map(move |topic| {
+            topic.interests.iter().filter_map(move |(caller, interest)| {
+                let caller = &roster.callers.get(caller)?.caller;
+                Some(Listener { interest: interest.id, topic: &topic.parsed, caller })
+            })
+        })
+    }
+}
+
+impl<A: Audience> Roster<A> {
+    pub(super) fn new() -> Roster<A> {
+        Roster {
+            clients: HashMap::new(),
+            callers: HashMap::from([(GUEST, Entry { caller: A::Caller::default(), clients: 0 })]),
+            identities: HashMap::new(),
+            topics: HashMap::new(),
+            texts: HashMap::new(),
+            index: TopicIndex::new(),
+            interests: HashMap::new(),
+            last_key: 0,
+        }
+    }
+
+    fn next_key(&mut self) -> u64 {
+        self.last_key += 1;
+        self.last_key
+    }
+
+    pub(super) fn listeners(&self) -> Listeners<'_, A> {
+        Listeners(self)
+    }
+
+    pub(super) fn clients(&self) -> impl Iterator<Item = &Client<A>> {
+        self.clients.values()
+    }
+
+    pub(super) fn client(&self, key: ClientKey) -> Option<&Client<A>> {
+        self.clients.get(&key)
+    }
+
+    pub(super) fn caller_of(&self, client: &Client<A>) -> Option<&A::Caller> {
+        self.callers.get(&client.caller).map(|entry| &entry.caller)
+    }
+
+    pub(super) fn client_count(&self) -> usize {
+        self.clients.len()
+    }
+
+    pub(super) fn interest_count(&self) -> usize {
+        self.interests.len()
+    }
+
+    /// The text and the clients of an interest, if it still has any.
+    pub(super) fn members(&self, interest: InterestId) -> Option<(&Arc<str>, &Members)> {
+        let (topic, caller) = self.interests.get(&interest)?;
+        let topic = self.topics.get(topic)?;
+        Some((&topic.text, &topic.interests.get(caller)?.members))
+    }
+
+    /// Texts and clients of all interests whose topic is exactly this one.
+    pub(super) fn listening_to(&self, topic: &str) -> impl Iterator<Item = (&Arc<str>, &Members)> {
+        let topics = self.index.exactly(topic).iter().filter_map(|key| self.topics.get(key));
+        topics.flat_map(|topic| topic.interests.values().map(|interest| (&topic.text, &interest.members)))
+    }
+
+    pub(super) fn connect(&mut self, protocol: Protocol, data: A::Client, sink: Box<dyn Sink>) -> Rc<Subscription> {
+        let key = ClientKey(self.next_key());
+        let subscription = Rc::new(Subscription::new(key, protocol, sink));
+        let client = Client { subscription: subscription.clone(), data, caller: GUEST, topics: Box::default() };
+        self.clients.insert(key, client);
+        subscription
+    }
+
+    pub(super) fn disconnect(&mut self, key: ClientKey) -> Option<Client<A>> {
+        let client = self.clients.remove(&key)?;
+        for topic in &client.topics {
+            self.leave(*topic, client.caller, key);
+        }
+        self.release(client.caller);
+        Some(client)
+    }
+
+    /// The topics of a client become these; those that it keeps go on without a break, others count from `from` on.
+    pub(super) fn set_topics(&mut self, audience: &A, key: ClientKey, texts: &[String], from: Seq) {
+        let Some(client) = self.clients.get_mut(&key) else { return };
+        let caller = client.caller;
+        let subscription = client.subscription.clone();
+        let before = std::mem::take(&mut client.topics);
+
+        let mut after: Vec<TopicKey> = Vec::with_capacity(texts.len());
+        for text in texts {
+            let topic = self.topic(audience, text);
+            if !after.contains(&topic) {
+                after.push(topic);
+                if !before.contains(&topic) {
+                    self.join(topic, caller, Member { subscription: subscription.clone(), from });
+                }
+            }
+        }
+        for topic in before.iter().filter(|topic| !after.contains(topic)) {
+            self.leave(*topic, caller, key);
+        }
+        if let Some(client) = self.clients.get_mut(&key) {
+            client.topics = after.into();
+        }
+    }
+
+    /// Drops one topic of a client, by its exact text; false if it had none.
+    pub(super) fn drop_topic(&mut self, key: ClientKey, text: &str) -> bool {
+        let Some(topic) = self.texts.get(text).copied() else { return false };
+        let Some(client) = self.clients.get_mut(&key) else { return false };
+        let count = client.topics.len();
+        client.topics = client.topics.iter().copied().filter(|own| *own != topic).collect();
+        let had = client.topics.len() < count;
+        let caller = client.caller;
+        if had {
+            self.leave(topic, caller, key);
+        }
+        had
+    }
+
+    /// Whether a client listens to exactly this text.
+    pub(super) fn has_topic(&self, key: ClientKey, text: &str) -> bool {
+        let topic = self.texts.get(text);
+        topic.zip(self.clients.get(&key)).is_some_and(|(topic, client)| client.topics.contains(topic))
+    }
+
+    /// Whether a client may be used by this caller: it was a guest so far, or is the same.
+    pub(super) fn may_become(&self, audience: &A, key: ClientKey, caller: &A::Caller) -> bool {
+        let Some(client) = self.clients.get(&key) else { return false };
+        client.caller == GUEST || self.caller_key(audience, caller) == Some(client.caller)
+    }
+
+    /// The client acts as this caller from now on; its topics go on without a break.
+    pub(super) fn set_caller(&mut self, audience: &A, key: ClientKey, caller: A::Caller) {
+        let caller = match self.caller_key(audience, &caller) {
+            // A caller that is known here has seen every change since: its values are at least as fresh.
+            Some(known) => known,
+            None => self.add_caller(audience, caller),
+        };
+        self.move_client(key, caller);
+    }
+
+    /// The client acts as a guest from now on.
+    pub(super) fn demote(&mut self, key: ClientKey) {
+        self.move_client(key, GUEST);
+    }
+
+    /// The caller whose own record a change is about.
+    pub(super) fn subject_of(&self, change: &Change) -> Option<(CallerKey, &A::Caller)> {
+        let key = self.identities.get(change.subject.id())?.get(&*change.record)?;
+        Some((*key, &self.callers.get(key)?.caller))
+    }
+
+    pub(super) fn refresh(&mut self, key: CallerKey, caller: A::Caller) {
+        if let Some(entry) = self.callers.get_mut(&key) {
+            entry.caller = caller;
+        }
+    }
+
+    /// All clients of a caller act as guests from now on.
+    pub(super) fn demote_all(&mut self, caller: CallerKey) {
+        let keys: Vec<ClientKey> =
+            self.clients.iter().filter(|(_, client)| client.caller == caller).map(|(key, _)| *key).collect();
+        for key in keys {
+            self.demote(key);
+        }
+    }
+
+    /// All callers that are records of a subject.
+    pub(super) fn callers_of(&self, subject: &str) -> Vec<CallerKey> {
+        self.identities.get(subject).map(|records| records.values().copied().collect()).unwrap_or_default()
+    }
+
+    fn caller_key(&self, audience: &A, caller: &A::Caller) -> Option<CallerKey> {
+        let Some((subject, record)) = audience.identity(caller) else { return Some(GUEST) };
+        self.identities.get(subject)?.get(record).copied()
+    }
+
+    fn add_caller(&mut self, audience: &A, caller: A::Caller) -> CallerKey {
+        let Some((subject, record)) = audience.identity(&caller) else { return GUEST };
+        let key = CallerKey(self.last_key + 1);
+        self.last_key += 1;
+        self.identities.entry(subject.into()).or_default().insert(record.into(), key);
+        self.callers.insert(key, Entry { caller, clients: 0 });
+        key
+    }
+
+    fn move_client(&mut self, key: ClientKey, to: CallerKey) {
+        let Some(client) = self.clients.get_mut(&key) else { return };
+        let from = std::mem::replace(&mut client.caller, to);
+        if from == to {
+            return;
+        }
+        let topics = std::mem::take(&mut client.topics);
+        for topic in &topics {
+            if let Some(member) = self.leave_keeping_topic(*topic, from, key) {
+                self.join(*topic, to, member);
+            }
+        }
+        if let Some(client) = self.clients.get_mut(&key) {
+            client.topics = topics;
+        }
+        if let Some(entry) = self.callers.get_mut(&to) {
+            entry.clients += 1;
+        }
+        self.release(from);
+    }
+
+    /// A client less acts as this caller; the last one takes the caller along.
+    fn release(&mut self, key: CallerKey) {
+        let Some(entry) = self.callers.get_mut(&key) else { return };
+        entry.clients = entry.clients.saturating_sub(1);
+        if entry.clients > 0 || key == GUEST {
+            return;
+        }
+        self.callers.remove(&key);
+        self.identities.retain(|_, records| {
+            records.retain(|_, own| *own != key);
+            !records.is_empty()
+        });
+    }
+
+    fn topic(&mut self, audience: &A, text: &str) -> TopicKey {
+        if let Some(key) = self.texts.get(text) {
+            return *key;
+        }
+        let key = TopicKey(self.next_key());
+        let text: Arc<str> = text.into();
+        self.index.insert(topic_of(&text), key);
+        self.texts.insert(text.clone(), key);
+        let parsed = audience.topic(&text);
+        self.topics.insert(key, Topic { text, parsed, interests: HashMap::new() });
+        key
+    }
+
+    fn join(&mut self, topic: TopicKey, caller: CallerKey, member: Member) {
+        let fresh = InterestId(self.next_key());
+        let Some(entry) = self.topics.get_mut(&topic) else { return };
+        let interest = entry.interests.entry(caller).or_insert_with(|| {
+            self.interests.insert(fresh, (topic, caller));
+            Interest { id: fresh, members: HashMap::new() }
+        });
+        interest.members.insert(member.subscription.key, member);
+    }
+
+    fn leave(&mut self, topic: TopicKey, caller: CallerKey, key: ClientKey) {
+        self.leave_keeping_topic(topic, caller, key);
+        let Some(entry) = self.topics.get(&topic) else { return };
+        if entry.interests.is_empty() {
+            self.index.remove(topic_of(&entry.text), topic);
+            self.texts.remove(&entry.text);
+            self.topics.remove(&topic);
+        }
+    }
+
+    fn leave_keeping_topic(&mut self, topic: TopicKey, caller: CallerKey, key: ClientKey) -> Option<Member> {
+        let entry = self.topics.get_mut(&topic)?;
+        let interest = entry.interests.get_mut(&caller)?;
+        let member = interest.members.remove(&key);
+        if interest.members.is_empty() {
+            let id = interest.id;
+            entry.interests.remove(&caller);
+            self.interests.remove(&id);
+        }
+        member
+    }
+
+    /// True if nobody is left behind: no topic, interest or caller without a client.
+    #[cfg(test)]
+    pub(super) fn is_tidy(&self) -> bool {
+        let interests: usize = self.topics.values().map(|topic| topic.interests.len()).sum();
+        let identities: usize = self.identities.values().map(HashMap::len).sum();
+        interests == self.interests.len()
+            && self.topics.len() == self.texts.len()
+            && self.topics.values().all(|topic| {
+                !topic.interests.is_empty() && topic.interests.values().all(|interest| !interest.members.is_empty())
+            })
+            && identities + 1 == self.callers.len()
+            && (!self.clients.is_empty() || (self.topics.is_empty() && self.callers.len() == 1))
+    }
+}

@@ -1,0 +1,502 @@
+//! The hub's logic: events in, effects out. No actor, no clock, no socket.
+
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
+
+use super::roster::{Members, Roster};
+use super::{Audience, ClientKey, Decided, Decision, Delivery, InterestId, Outgoing, Recheck, Refusal};
+use crate::frame::Protocol;
+use crate::subscription::{Ending, Pushed, Sink, Subscription, SubscriptionLimits, Tick};
+use crate::{Commit, Epoch, Seq};
+
+/// Stands for somebody who waits for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ticket(pub u64);
+
+/// A client's new set of topics.
+pub struct SetTopics<C> {
+    pub client: ClientKey,
+    /// The subscriptions' texts, options included.
+    pub texts: Vec<String>,
+    pub caller: C,
+    /// What was committed up to here was there before: it is not delivered for topics that are new.
+    pub from: Seq,
+    pub ticket: Ticket,
+}
+
+/// What is to be done after an event.
+#[derive(Default)]
+pub struct Effects {
+    /// Connections for which frames began to wait, or that ended in peace.
+    pub wake: Vec<Rc<Subscription>>,
+    /// Connections to close at once.
+    pub cut: Vec<Rc<Subscription>>,
+    pub answers: Vec<(Ticket, Result<(), Refusal>)>,
+    /// To be awaited and handed to [`HubState::decided`]; at most one at a time.
+    pub decision: Option<LocalBoxFuture<'static, Decided>>,
+    /// Changes that the hub is done with.
+    pub finished: usize,
+}
+
+/// Figures of a hub.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HubStats {
+    pub clients: usize,
+    /// Distinct pairs of text and caller.
+    pub interests: usize,
+    /// Bytes that wait for clients.
+    pub waiting: usize,
+    /// Clients cut off because they, or the hub, fell behind.
+    pub cut: u64,
+    /// The last change delivered.
+    pub delivered: Seq,
+}
+
+enum Turn<C> {
+    Commit(Arc<Commit>),
+    SetTopics(SetTopics<C>),
+    /// All records of this subject are nobody any more.
+    Revoke(Arc<str>),
+}
+
+/// See the module's documentation.
+pub struct HubState<A: Audience> {
+    audience: A,
+    epoch: Epoch,
+    limits: SubscriptionLimits,
+    roster: Roster<A>,
+    turns: VecDeque<Turn<A::Caller>>,
+    /// The commit whose decision is awaited.
+    deciding: Option<Arc<Commit>>,
+    /// The last change delivered.
+    delivered: Seq,
+    /// Counts whatever puts frames into queues.
+    turn: u64,
+    cut: u64,
+    effects: Effects,
+}
+
+impl<A: Audience> HubState<A> {
+    /// A hub that will be given every commit after `at`.
+    pub fn new(audience: A, epoch: Epoch, at: Seq, limits: SubscriptionLimits) -> HubState<A> {
+        HubState {
+            audience,
+            epoch,
+            limits,
+            roster: Roster::new(),
+            turns: VecDeque::new(),
+            deciding: None,
+            delivered: at,
+            turn: 0,
+            cut: 0,
+            effects: Effects::default(),
+        }
+    }
+
+    pub fn audience(&self) -> &A {
+        &self.audience
+    }
+
+    pub fn stats(&self) -> HubStats {
+        HubStats {
+            clients: self.roster.client_count(),
+            interests: self.roster.interest_count(),
+            waiting: self.roster.clients().map(|client| client.subscription.state.borrow().waiting()).sum(),
+            cut: self.cut,
+            delivered: self.delivered,
+        }
+    }
+
+    /// A client came, with the frame that it sees first.
+    pub fn connect(
+        &mut self,
+        protocol: Protocol,
+        data: A::Client,
+        sink: Box<dyn Sink>,
+        first: impl FnOnce(ClientKey) -> Bytes,
+    ) -> Rc<Subscription> {
+        let subscription = self.roster.connect(protocol, data, sink);
+        let frame = first(subscription.key);
+        self.turn += 1;
+        subscription.state.borrow_mut().push(frame, self.turn, &self.limits);
+        subscription
+    }
+
+    /// A client went.
+    pub fn disconnect(&mut self, key: ClientKey) {
+        if let Some(client) = self.roster.disconnect(key) {
+            self.audience.left(&client.data);
+        }
+    }
+
+    /// The next commit. To be called in order.
+    pub fn commit(&mut self, commit: Arc<Commit>) -> Effects {
+        self.turns.push_back(Turn::Commit(commit));
+        self.run()
+    }
+
+    /// A client wants other topics. The answer comes once all earlier commits are delivered.
+    pub fn set_topics(&mut self, set: SetTopics<A::Caller>) -> Effects {
+        self.turns.push_back(Turn::SetTopics(set));
+        self.run()
+    }
+
+    /// Every caller that is a record of this subject becomes a guest, after the commits that came before.
+    pub fn revoke(&mut self, subject: Arc<str>) -> Effects {
+        self.turns.push_back(Turn::Revoke(subject));
+        self.run()
+    }
+
+    /// The awaited decision.
+    pub fn decided(&mut self, decided: Decided) -> Effects {
+        if let Some(commit) = self.deciding.take() {
+            self.deliver(&commit, decided);
+        }
+        self.run()
+    }
+
+    /// One client becomes a guest at once.
+    pub fn demote(&mut self, key: ClientKey) {
+        self.roster.demote(key);
+    }
+
+    /// Sends a message to all who listen to exactly this topic, at once.
+    pub fn send(&mut self, topic: &str, payload: &Bytes) -> Effects {
+        self.turn += 1;
+        let mut post = Post::new(&self.audience, &self.epoch, &self.limits, self.turn, &mut self.effects);
+        for (text, members) in self.roster.listening_to(topic) {
+            let mut frames = Frames::default();
+            for member in members.values() {
+                post.event(&self.roster, &member.subscription, self.delivered, text, payload, &mut frames);
+            }
+        }
+        self.finish_cuts();
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Sends a message to one client if it listens to exactly this text, and maybe ends that subscription with it.
+    pub fn send_to(&mut self, key: ClientKey, text: &str, payload: &Bytes, once: bool) -> (bool, Effects) {
+        if !self.roster.has_topic(key, text) {
+            return (false, Effects::default());
+        }
+        self.turn += 1;
+        if let Some(client) = self.roster.client(key) {
+            let mut post = Post::new(&self.audience, &self.epoch, &self.limits, self.turn, &mut self.effects);
+            let frames = &mut Frames::default();
+            post.event(&self.roster, &client.subscription, self.delivered, text, payload, frames);
+        }
+        if once {
+            self.roster.drop_topic(key, text);
+        }
+        self.finish_cuts();
+        (true, std::mem::take(&mut self.effects))
+    }
+
+    /// Whether a client listens to exactly this text.
+    pub fn listens(&self, key: ClientKey, text: &str) -> bool {
+        self.roster.has_topic(key, text)
+    }
+
+    /// A second has passed.
+    pub fn tick(&mut self) -> Effects {
+        self.turn += 1;
+        for client in self.roster.clients() {
+            let subscription = &client.subscription;
+            let state = &mut *subscription.state.borrow_mut();
+            match state.tick(&self.limits) {
+                Tick::Nothing => {}
+                Tick::KeepAlive => {
+                    if let Some(frame) = subscription.protocol.keep_alive()
+                        && state.push(frame, self.turn, &self.limits) == Pushed::First
+                    {
+                        self.effects.wake.push(subscription.clone());
+                    }
+                }
+                Tick::Stalled => {
+                    state.end(Ending::Stalled);
+                    self.effects.cut.push(subscription.clone());
+                }
+            }
+        }
+        self.finish_cuts();
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Commits were lost on the way to this hub: all its clients are cut off, what waits is dropped.
+    pub fn lagged(&mut self) -> Effects {
+        for turn in std::mem::take(&mut self.turns) {
+            match turn {
+                Turn::Commit(commit) => self.effects.finished += commit.changes.len(),
+                Turn::SetTopics(set) => self.effects.answers.push((set.ticket, Err(Refusal::UnknownClient))),
+                Turn::Revoke(_) => {}
+            }
+        }
+        for client in self.roster.clients() {
+            client.subscription.state.borrow_mut().end(Ending::Lagged);
+            self.effects.cut.push(client.subscription.clone());
+        }
+        self.finish_cuts();
+        std::mem::take(&mut self.effects)
+    }
+
+    /// The server is stopping: streams end after what waits in them.
+    pub fn stop(&mut self) -> Effects {
+        for client in self.roster.clients() {
+            client.subscription.state.borrow_mut().end(Ending::Stopped);
+            self.effects.wake.push(client.subscription.clone());
+        }
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Takes turns until one has to wait.
+    fn run(&mut self) -> Effects {
+        while self.deciding.is_none() {
+            match self.turns.pop_front() {
+                None => break,
+                Some(Turn::Commit(commit)) => self.begin(commit),
+                Some(Turn::SetTopics(set)) => self.apply(set),
+                Some(Turn::Revoke(subject)) => {
+                    for caller in self.roster.callers_of(&subject) {
+                        self.roster.demote_all(caller);
+                    }
+                }
+            }
+        }
+        std::mem::take(&mut self.effects)
+    }
+
+    fn apply(&mut self, set: SetTopics<A::Caller>) {
+        let SetTopics { client, texts, caller, from, ticket } = set;
+        let answer = if self.roster.client(client).is_none() {
+            Err(Refusal::UnknownClient)
+        } else if !self.roster.may_become(&self.audience, client, &caller) {
+            Err(Refusal::OtherCaller)
+        } else {
+            self.roster.set_caller(&self.audience, client, caller);
+            self.roster.set_topics(&self.audience, client, &texts, from.max(self.delivered));
+            Ok(())
+        };
+        self.effects.answers.push((ticket, answer));
+    }
+
+    fn begin(&mut self, commit: Arc<Commit>) {
+        // Callers first: a record that lost its right to listen must not see even this commit.
+        for change in &commit.changes {
+            let Some((key, caller)) = self.roster.subject_of(change) else { continue };
+            match self.audience.recheck(caller, change) {
+                Recheck::Fresh(caller) => self.roster.refresh(key, caller),
+                Recheck::Guest => self.roster.demote_all(key),
+            }
+        }
+        match self.audience.decide(&commit, self.roster.listeners()) {
+            Decision::Now(decided) => self.deliver(&commit, decided),
+            Decision::Later(decision) => {
+                self.deciding = Some(commit);
+                self.effects.decision = Some(decision);
+            }
+        }
+    }
+
+    fn deliver(&mut self, commit: &Commit, decided: Decided) {
+        let Decided { mut deliveries, failed } = decided;
+        self.turn += 1;
+        deliveries.sort_by_key(|delivery| delivery.change);
+        let mut post = Post::new(&self.audience, &self.epoch, &self.limits, self.turn, &mut self.effects);
+        if !deliveries.is_empty() {
+            if post.inspects {
+                post.one_by_one(&self.roster, commit, &deliveries);
+            } else {
+                post.shared(&self.roster, commit, &deliveries);
+            }
+        }
+        for (_, members) in failed.into_iter().filter_map(|interest| self.roster.members(interest)) {
+            for member in members.values().filter(|member| member.from < commit.last) {
+                member.subscription.state.borrow_mut().end(Ending::Lagged);
+                self.effects.cut.push(member.subscription.clone());
+            }
+        }
+        self.delivered = self.delivered.max(commit.last);
+        self.effects.finished += commit.changes.len();
+        self.finish_cuts();
+    }
+
+    /// Clients that are cut off are gone at once.
+    fn finish_cuts(&mut self) {
+        for subscription in &self.effects.cut {
+            if let Some(client) = self.roster.disconnect(subscription.key) {
+                self.cut += 1;
+                self.audience.left(&client.data);
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_tidy(&self) -> bool {
+        self.roster.is_tidy()
+    }
+}
+
+/// The frames of one event or of several joined, by protocol: made when the first client needs them.
+type Frames = [Option<Bytes>; Protocol::COUNT];
+
+/// Puts frames into queues.
+struct Post<'a, A: Audience> {
+    audience: &'a A,
+    epoch: &'a Epoch,
+    limits: &'a SubscriptionLimits,
+    turn: u64,
+    inspects: bool,
+    effects: &'a mut Effects,
+}
+
+/// What one interest sees of a commit.
+struct Share<'a> {
+    text: &'a Arc<str>,
+    members: &'a Members,
+    /// Places in the list of deliveries.
+    deliveries: Vec<usize>,
+    /// Those of its clients that another interest of the same commit concerns too.
+    mixed: Vec<&'a Rc<Subscription>>,
+}
+
+impl<'a, A: Audience> Post<'a, A> {
+    fn new(
+        audience: &'a A,
+        epoch: &'a Epoch,
+        limits: &'a SubscriptionLimits,
+        turn: u64,
+        effects: &'a mut Effects,
+    ) -> Post<'a, A> {
+        Post { audience, epoch, limits, turn, inspects: audience.inspects(), effects }
+    }
+
+    fn push(&mut self, subscription: &Rc<Subscription>, frame: Bytes) {
+        let pushed = subscription.state.borrow_mut().push(frame, self.turn, self.limits);
+        match pushed {
+            Pushed::First => self.effects.wake.push(subscription.clone()),
+            Pushed::Overflow => self.effects.cut.push(subscription.clone()),
+            Pushed::Queued | Pushed::Ended => {}
+        }
+    }
+
+    /// All that an interest sees of the commit goes to its clients as one piece of shared bytes. Only a client that is
+    /// concerned by several interests gets its events one by one, in the order of the changes.
+    fn shared<'r>(&mut self, roster: &'r Roster<A>, commit: &Commit, deliveries: &[Delivery]) {
+        let mut shares: Vec<Share<'r>> = Vec::new();
+        let mut places: HashMap<InterestId, usize> = HashMap::new();
+        for (place, delivery) in deliveries.iter().enumerate() {
+            if let Some(share) = places.get(&delivery.interest) {
+                shares[*share].deliveries.push(place);
+            } else if let Some((text, members)) = roster.members(delivery.interest) {
+                places.insert(delivery.interest, shares.len());
+                shares.push(Share { text, members, deliveries: vec![place], mixed: Vec::new() });
+            }
+        }
+        for subscription in shares.iter().flat_map(|share| concerned(share.members, commit)) {
+            subscription.concerned.set(subscription.concerned.get() + 1);
+        }
+        let mut any_mixed = false;
+        for share in &mut shares {
+            let mut frames = Frames::default();
+            for subscription in concerned(share.members, commit) {
+                if subscription.concerned.get() > 1 {
+                    share.mixed.push(subscription);
+                    any_mixed = true;
+                    continue;
+                }
+                let frame = frames[subscription.protocol as usize].get_or_insert_with(|| {
+                    let events = share.deliveries.iter().map(|place| &deliveries[*place]);
+                    self.frame(subscription.protocol, share.text, commit, events)
+                });
+                let frame = frame.clone();
+                self.push(subscription, frame);
+            }
+        }
+        if any_mixed {
+            for delivery in deliveries {
+                let Some(share) = places.get(&delivery.interest).map(|place| &shares[*place]) else { continue };
+                let mut frames = Frames::default();
+                for subscription in &share.mixed {
+                    let frame = frames[subscription.protocol as usize]
+                        .get_or_insert_with(|| self.frame(subscription.protocol, share.text, commit, [delivery]));
+                    let frame = frame.clone();
+                    self.push(subscription, frame);
+                }
+            }
+        }
+        for subscription in shares.iter().flat_map(|share| concerned(share.members, commit)) {
+            subscription.concerned.set(0);
+        }
+    }
+
+    /// Every event is shown to the audience for each client: the way while it inspects what goes out.
+    fn one_by_one(&mut self, roster: &Roster<A>, commit: &Commit, deliveries: &[Delivery]) {
+        for delivery in deliveries {
+            let Some(change) = commit.changes.get(delivery.change) else { continue };
+            let Some((text, members)) = roster.members(delivery.interest) else { continue };
+            let mut frames = Frames::default();
+            for subscription in concerned(members, commit) {
+                self.event(roster, subscription, change.seq, text, &delivery.payload, &mut frames);
+            }
+        }
+    }
+
+    /// One event for one client.
+    fn event(
+        &mut self,
+        roster: &Roster<A>,
+        subscription: &Rc<Subscription>,
+        seq: Seq,
+        text: &str,
+        payload: &Bytes,
+        frames: &mut Frames,
+    ) {
+        let mut changed = None;
+        if self.inspects
+            && let Some(client) = roster.client(subscription.key)
+            && let Some(caller) = roster.caller_of(client)
+        {
+            match self.audience.outgoing(&client.data, caller, text, payload) {
+                Outgoing::Unchanged => {}
+                Outgoing::Withheld => return,
+                Outgoing::Changed { topic, payload } => changed = Some((topic, payload)),
+            }
+        }
+        let write = |text: &str, payload: &[u8]| {
+            let mut out = Vec::new();
+            subscription.protocol.write_event(&mut out, self.epoch, seq, text, payload);
+            Bytes::from(out)
+        };
+        let frame = match changed {
+            Some((text, payload)) => write(&text, &payload),
+            None => frames[subscription.protocol as usize].get_or_insert_with(|| write(text, payload)).clone(),
+        };
+        self.push(subscription, frame);
+    }
+
+    fn frame<'d>(
+        &self,
+        protocol: Protocol,
+        text: &str,
+        commit: &Commit,
+        events: impl IntoIterator<Item = &'d Delivery>,
+    ) -> Bytes {
+        let mut out = Vec::new();
+        for delivery in events {
+            if let Some(change) = commit.changes.get(delivery.change) {
+                protocol.write_event(&mut out, self.epoch, change.seq, text, &delivery.payload);
+            }
+        }
+        out.into()
+    }
+}
+
+/// The clients of an interest for whom the commit is news.
+fn concerned<'r>(members: &'r Members, commit: &Commit) -> impl Iterator<Item = &'r Rc<Subscription>> {
+    let last = commit.last;
+    members.values().filter(move |member| member.from < last).map(|member| &member.subscription)
+}

@@ -1,0 +1,121 @@
+//! A small domain for the tests of this crate.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use tokio::sync::oneshot;
+
+use super::{Audience, Decided, Decision, Delivery, Listeners, Recheck};
+use crate::subscription::{Sink, SubscriptionState};
+use crate::{Action, Change, Commit, Row, Seq, Subject, Value};
+
+struct Named {
+    id: String,
+    name: String,
+}
+
+impl Subject for Named {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// A change of a record of the collection `name`, whose id is `pbc_name`.
+pub(crate) fn change(seq: u64, name: &str, record: &str) -> Change {
+    Change {
+        seq: Seq(seq),
+        subject: Arc::new(Named { id: format!("pbc_{name}"), name: name.into() }),
+        record: record.into(),
+        action: Action::Update,
+        before: None,
+        after: Some(Arc::new(Row { columns: ["id".into()].into(), values: [Value::Text(record.into())].into() })),
+        actor: None,
+    }
+}
+
+pub(crate) fn commit(changes: Vec<Change>) -> Arc<Commit> {
+    let last = changes.last().map(|change| change.seq).unwrap_or_default();
+    Arc::new(Commit { changes, last })
+}
+
+/// Guests (empty) and users by name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct User(pub(crate) String);
+
+/// Everybody sees everything, except that records of `secret` are for users only; what it is asked, it answers at once
+/// or when told to.
+#[derive(Default)]
+pub(crate) struct World {
+    /// Decisions wait in `held` while this is set.
+    pub(crate) slow: Cell<bool>,
+    pub(crate) held: RefCell<VecDeque<oneshot::Sender<()>>>,
+    pub(crate) left: Cell<usize>,
+    /// How often somebody was judged.
+    pub(crate) judged: Cell<usize>,
+}
+
+impl Audience for Rc<World> {
+    type Client = ();
+    type Caller = User;
+    type Topic = String;
+
+    fn topic(&self, text: &str) -> String {
+        text.to_owned()
+    }
+
+    fn identity<'a>(&self, caller: &'a User) -> Option<(&'a str, &'a str)> {
+        if caller.0.is_empty() { None } else { Some(("pbc_users", &caller.0)) }
+    }
+
+    fn recheck(&self, _: &User, _: &Change) -> Recheck<User> {
+        Recheck::Guest
+    }
+
+    fn decide(&self, commit: &Arc<Commit>, listeners: Listeners<'_, Self>) -> Decision {
+        let mut deliveries = Vec::new();
+        for (place, change) in commit.changes.iter().enumerate() {
+            for listener in listeners.of(change) {
+                self.judged.set(self.judged.get() + 1);
+                if change.subject.name() != "secret" || !listener.caller.0.is_empty() {
+                    let payload = Bytes::from(format!(r#"{{"record":"{}"}}"#, change.record));
+                    deliveries.push(Delivery { change: place, interest: listener.interest, payload });
+                }
+            }
+        }
+        let decided = Decided { deliveries, failed: Vec::new() };
+        if !self.slow.get() {
+            return Decision::Now(decided);
+        }
+        let (release, released) = oneshot::channel();
+        self.held.borrow_mut().push_back(release);
+        Decision::Later(released.map(|_| decided).boxed_local())
+    }
+
+    fn left(&self, _: &()) {
+        self.left.set(self.left.get() + 1);
+    }
+}
+
+/// A connection that only counts.
+#[derive(Clone, Default)]
+pub(crate) struct Counter(pub(crate) Rc<Cell<(usize, usize)>>);
+
+impl Sink for Counter {
+    fn wake(&self, _: &mut SubscriptionState) {
+        let (woken, cut) = self.0.get();
+        self.0.set((woken + 1, cut));
+    }
+
+    fn cut(&self) {
+        let (woken, cut) = self.0.get();
+        self.0.set((woken, cut + 1));
+    }
+}

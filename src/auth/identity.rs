@@ -1,0 +1,66 @@
+//! Who a token stands for.
+//!
+//! Runs on every request that carries a token. A known token of a known record costs two look-ups and a comparison; the
+//! database is asked only for records that are not in the cache.
+
+use std::sync::Arc;
+
+use super::cache::{self, Place, VerifiedToken};
+use super::tokens::{self, Claims, TokenKind};
+use crate::app::App;
+use crate::records::Record;
+
+/// The record that a token stands for, if the token is of this type and good at this moment.
+///
+/// A token that is not good is no error; neither is a database that cannot be asked now (it is logged): both mean that
+/// nobody in particular asks.
+pub async fn of_token(app: &App, token: &str, kind: TokenKind) -> Option<Arc<Record>> {
+    if let Some(known) = app.auth_cache.token(token) {
+        let claims = &known.claims;
+        if claims.kind != kind || !claims.current() {
+            return None;
+        }
+        let record = record_at(app, &claims.collection_id, &claims.id, Some(&known.place)).await?;
+        // The key may have changed to one that fits again only by a new signature check, below.
+        if known.fits(&record) {
+            return Some(record);
+        }
+    }
+    let claims = Claims::unverified(token).filter(|claims| claims.kind == kind && claims.current())?;
+    let record = record_at(app, &claims.collection_id, &claims.id, None).await?;
+    let key = tokens::key(&record, kind).filter(|key| tokens::verify(token, key))?;
+    let place = Place::new(&record.collection.id, record.id());
+    app.auth_cache.put_token(token, Arc::new(VerifiedToken { claims, place, key }));
+    Some(record)
+}
+
+/// An auth record, from the cache or the Readers.
+pub async fn record(app: &App, collection: &str, id: &str) -> Option<Arc<Record>> {
+    record_at(app, collection, id, None).await
+}
+
+async fn record_at(app: &App, collection: &str, id: &str, place: Option<&Place>) -> Option<Arc<Record>> {
+    let schema = app.schema.current();
+    let collection = schema.find(collection).filter(|collection| collection.is_auth())?.clone();
+    let known = place.filter(|place| place.is_in(&collection.id)).cloned();
+    let place = known.unwrap_or_else(|| Place::new(&collection.id, id));
+    if let Some(record) = app.auth_cache.get(&place, &collection) {
+        return Some(record);
+    }
+    let mark = app.auth_cache.before_read(place);
+    let id = id.to_owned();
+    let read = app.readers.run(move |conn| cache::load(conn, &collection, &id)).await;
+    let record = match read {
+        Ok(Ok(record)) => Arc::new(record?),
+        Ok(Err(error)) => {
+            log::error!("could not read an auth record: {error}");
+            return None;
+        }
+        Err(error) => {
+            log::error!("could not read an auth record: {error}");
+            return None;
+        }
+    };
+    app.auth_cache.put(mark, record.clone());
+    Some(record)
+}

@@ -1,0 +1,193 @@
+//! What is wrong with the options of an auth collection, before they are saved.
+//!
+//! Rules are not read here: whether an expression means something is for whoever knows the query language.
+
+use super::{AuthAlert, AuthOptions, MailTemplate, Mfa, OAuth2, OAuth2Provider, Otp, TokenConfig};
+use crate::checks;
+use crate::errors::{Errors, Invalid};
+use crate::schema::{Collection, Rule};
+
+/// Three years: the longest life of a token, in seconds.
+const MAX_TOKEN_SECONDS: i64 = 94_670_856;
+
+/// A day: the most that one may take between two steps of a login, in seconds.
+const MAX_STEP_SECONDS: i64 = 86_400;
+
+/// The names that an OAuth2 provider may have. The three `oidc` ones are whatever the owner makes of them.
+const PROVIDERS: [&str; 32] = [
+    "apple",
+    "bitbucket",
+    "box",
+    "discord",
+    "facebook",
+    "gitea",
+    "gitee",
+    "github",
+    "gitlab",
+    "google",
+    "instagram2",
+    "kakao",
+    "lark",
+    "linear",
+    "livechat",
+    "mailcow",
+    "microsoft",
+    "monday",
+    "notion",
+    "oidc",
+    "oidc2",
+    "oidc3",
+    "patreon",
+    "planningcenter",
+    "spotify",
+    "strava",
+    "trakt",
+    "twitch",
+    "twitter",
+    "vk",
+    "wakatime",
+    "yandex",
+];
+
+impl AuthOptions {
+    /// Notes what is wrong under the options' own keys. `collection` is the one that they belong to, as it is to be saved.
+    pub fn check(&self, collection: &Collection, errors: &mut Errors) {
+        let before = errors.clone();
+        if self.manage_rule == Rule::Open {
+            errors.add("manageRule", Invalid::new("validation_nil_or_not_empty_required", "cannot be blank"));
+        }
+        errors.nest("authAlert", self.auth_alert.check());
+        if self.password_auth.enabled && self.password_auth.identity_fields.is_empty() {
+            errors.nest("passwordAuth", Errors::one("identityFields", Invalid::required()));
+        }
+        errors.nest("oauth2", self.oauth2.check());
+        errors.nest("otp", self.otp.check());
+        errors.nest("mfa", self.mfa.check());
+        errors.nest("authToken", self.auth_token.check());
+        errors.nest("passwordResetToken", self.password_reset_token.check());
+        errors.nest("emailChangeToken", self.email_change_token.check());
+        errors.nest("verificationToken", self.verification_token.check());
+        errors.nest("fileToken", self.file_token.check());
+        errors.nest("verificationTemplate", self.verification_template.check());
+        errors.nest("resetPasswordTemplate", self.reset_password_template.check());
+        errors.nest("confirmEmailChangeTemplate", self.confirm_email_change_template.check());
+        // What follows concerns several options at once, and only makes sense where each is right by itself.
+        if *errors != before {
+            return;
+        }
+        let ways_in = [self.password_auth.enabled, self.oauth2.enabled, self.otp.enabled];
+        if self.mfa.enabled && ways_in.into_iter().filter(|enabled| *enabled).count() < 2 {
+            let message = "MFA requires at least 2 auth methods to be enabled.";
+            errors.nest("mfa", Errors::one("enabled", Invalid::new("validation_mfa_not_enough_auths", message)));
+            return;
+        }
+        if self.password_auth.enabled {
+            let mut wrong = Errors::new();
+            wrong.check("identityFields", self.check_identity_fields(collection));
+            errors.nest("passwordAuth", wrong);
+        }
+    }
+
+    fn check_identity_fields(&self, collection: &Collection) -> Result<(), Invalid> {
+        for name in &self.password_auth.identity_fields {
+            if collection.field(name).is_none() {
+                let message = format!("Invalid or missing field {name}");
+                return Err(Invalid::new("validation_missing_field", message).with("fieldName", name.as_str()));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl TokenConfig {
+    fn check(&self) -> Errors {
+        let mut errors = Errors::new();
+        errors.check("secret", checks::required(&self.secret).and_then(|()| checks::length(&self.secret, 30, 255)));
+        let duration = checks::required_number(self.duration);
+        errors.check("duration", duration.and_then(|()| checks::between(self.duration, 10, MAX_TOKEN_SECONDS)));
+        errors
+    }
+}
+
+impl MailTemplate {
+    fn check(&self) -> Errors {
+        let mut errors = Errors::new();
+        errors.check("subject", checks::required(&self.subject));
+        errors.check("body", checks::required(&self.body));
+        errors
+    }
+}
+
+impl AuthAlert {
+    fn check(&self) -> Errors {
+        // Also where it is off: the template may be used by itself.
+        let mut errors = Errors::new();
+        errors.nest("emailTemplate", self.email_template.check());
+        errors
+    }
+}
+
+impl Otp {
+    fn check(&self) -> Errors {
+        let mut errors = Errors::new();
+        if self.enabled {
+            errors.check("duration", check_step(self.duration));
+            let length = checks::required_number(self.length);
+            errors.check("length", length.and_then(|()| checks::min(self.length, 4)));
+        }
+        errors.nest("emailTemplate", self.email_template.check());
+        errors
+    }
+}
+
+impl Mfa {
+    fn check(&self) -> Errors {
+        let mut errors = Errors::new();
+        if self.enabled {
+            errors.check("duration", check_step(self.duration));
+        }
+        errors
+    }
+}
+
+fn check_step(seconds: i64) -> Result<(), Invalid> {
+    checks::required_number(seconds).and_then(|()| checks::between(seconds, 10, MAX_STEP_SECONDS))
+}
+
+impl OAuth2 {
+    fn check(&self) -> Errors {
+        let mut wrong = Errors::new();
+        if !self.enabled {
+            return wrong;
+        }
+        for (index, provider) in self.providers.iter().enumerate() {
+            let mut errors = provider.check();
+            if !provider.name.is_empty() && self.providers[..index].iter().any(|other| other.name == provider.name) {
+                let message = format!("The provider {} is already registered.", provider.name);
+                let duplicated = Invalid::new("validation_duplicated_provider", message);
+                errors.add("name", duplicated.with("name", provider.name.as_str()));
+            }
+            wrong.nest(index.to_string(), errors);
+        }
+        let mut errors = Errors::new();
+        errors.nest("providers", wrong);
+        errors
+    }
+}
+
+impl OAuth2Provider {
+    fn check(&self) -> Errors {
+        let mut errors = Errors::new();
+        errors.check("name", checks::required(&self.name));
+        if !PROVIDERS.contains(&self.name.as_str()) {
+            let message = format!("Invalid or missing provider with name {}.", self.name);
+            errors.add("name", Invalid::new("validation_missing_provider", message).with("name", self.name.as_str()));
+        }
+        errors.check("clientId", checks::required(&self.client_id));
+        errors.check("clientSecret", checks::required(&self.client_secret));
+        errors.check("authURL", checks::url(&self.auth_url));
+        errors.check("tokenURL", checks::url(&self.token_url));
+        errors.check("userInfoURL", checks::url(&self.user_info_url));
+        errors
+    }
+}

@@ -1,0 +1,20 @@
+//! What every API test stands on: a server process on a temporary directory, a small HTTP client, a reader of event
+//! streams. All of it blocks and uses the standard library, so that a test is a straight line and a hung server shows as
+//! a failed read, never as a hung test.
+
+// A module of tests uses a part of this; the whole is one interface.
+#![allow(dead_code, unused_imports)]
+
+mod events;
+mod http;
+mod server;
+
+pub use events::{Event, Stream};
+pub use http::{Answer, Client, Multipart, Session, query, raw};
+pub use server::{Directory, Program, Server};
+
+/// The superuser of every directory that the harness makes.
+pub const SUPERUSER: (&str, &str) = ("a@example.com", "1234567890");
+
+/// How long a test waits for bytes that must come before it fails. Never part of what is asserted.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);

@@ -1,0 +1,125 @@
+// A real browser: Chromium without a window, its own EventSource and fetch, and the SDK as a page loads it.
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+import { chromium } from "playwright-core";
+import PocketBase from "pocketbase";
+
+import { Queue, Server, isReference, superuser } from "./server.mjs";
+
+const flags = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+// Where there is none, whoever runs this says so: tests/run names what it skipped.
+const chromiumPath = process.env.HEADWATER_CHROMIUM ?? "/usr/bin/chromium";
+const skip = existsSync(chromiumPath) ? false : `no browser at ${chromiumPath}`;
+const sdk = fileURLToPath(import.meta.resolve("pocketbase/umd"));
+
+let server;
+let browser;
+
+before(async () => {
+  if (skip) return;
+  server = await Server.start();
+  const admin = new PocketBase(server.url);
+  await admin.collection("_superusers").authWithPassword(superuser.email, superuser.password);
+  await admin.collections.create({
+    name: "messages",
+    type: "base",
+    listRule: "",
+    viewRule: "",
+    createRule: "",
+    fields: [{ name: "text", type: "text", required: true, max: 200 }],
+  });
+  browser = await chromium.launch({ executablePath: chromiumPath, args: flags });
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.remove();
+});
+
+// A page of the server's own origin, and what it passes to `told`.
+async function open(t, path) {
+  const page = await browser.newPage();
+  t.after(() => page.close());
+  const events = new Queue();
+  await page.exposeFunction("told", events.put);
+  const errors = [];
+  page.on("pageerror", (error) => errors.push(error));
+  t.after(() => assert.deepEqual(errors, []));
+  await page.goto(server.url + path);
+  return { page, events };
+}
+
+function write(text) {
+  return new PocketBase(server.url).collection("messages").create({ text });
+}
+
+test("a page logs in, writes and hears with the SDK", { skip }, async (t) => {
+  const { page, events } = await open(t, "/api/health");
+  await page.addScriptTag({ path: sdk });
+  const token = await page.evaluate(async ({ email, password }) => {
+    const pb = new PocketBase("/");
+    await pb.collection("_superusers").authWithPassword(email, password);
+    await pb.collection("messages").subscribe("*", told);
+    await pb.collection("messages").create({ text: "from the page" });
+    return pb.authStore.token;
+  }, superuser);
+  assert.equal(token.split(".").length, 3);
+  const { action, record } = await events.next();
+  assert.deepEqual([action, record.text], ["create", "from the page"]);
+
+  await write("from elsewhere");
+  assert.equal((await events.next()).record.text, "from elsewhere");
+});
+
+test("a page of another origin may do the same", { skip }, async (t) => {
+  const { page, events } = await open(t, "/api/health");
+  // localhost and 127.0.0.1 are two origins to a browser.
+  await page.goto(`http://localhost:${server.port}/api/health`);
+  await page.addScriptTag({ path: sdk });
+  await page.evaluate(async (url) => {
+    const pb = new PocketBase(url);
+    await pb.collection("messages").subscribe("*", told);
+    await pb.collection("messages").create({ text: "across" });
+  }, server.url);
+  assert.equal((await events.next()).record.text, "across");
+});
+
+test("the browser's own EventSource resumes without a loss after a restart", { skip: skip || isReference }, async (t) => {
+  const { page, events } = await open(t, "/api/health");
+  await page.evaluate(() => {
+    const stream = new EventSource("/api/realtime?subscribe=messages/*");
+    stream.addEventListener("messages/*", ({ data }) => told(JSON.parse(data).record.text));
+    return new Promise((resolve) => stream.addEventListener("PB_CONNECT", resolve, { once: true })).then(() => {});
+  });
+  await write("1");
+  assert.equal(await events.next(), "1");
+  await server.stop();
+  await server.serve();
+  // The browser waits a while before it comes back: these are written in between.
+  for (const text of ["2", "3", "4"]) await write(text);
+  for (const text of ["2", "3", "4"]) assert.equal(await events.next(), text);
+  await write("5");
+  assert.equal(await events.next(), "5");
+});
+
+test("the example page shows what happens and writes", { skip: skip || isReference }, async (t) => {
+  const { page } = await open(t, "/_/");
+  await page.getByRole("status").getByText("connected").waitFor();
+  await page.getByRole("textbox").fill("typed <b>here</b>");
+  await page.getByRole("button").click();
+  await page.getByRole("listitem").getByText("typed <b>here</b>").waitFor();
+  await write("written elsewhere");
+  await page.getByRole("listitem").getByText("written elsewhere").waitFor();
+});
