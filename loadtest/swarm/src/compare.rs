@@ -24,6 +24,8 @@ const SERVER_CORE: usize = 0;
 const OWN_CORE: usize = 1;
 /// Busier than this share of a core, the generator may have been the limit.
 const BUSY: f64 = 0.85;
+/// The load average above which others are at work on this machine.
+const QUIET: f64 = 0.7;
 /// Answers of the two that differ more than this in size are not the same answers.
 const SAME_SIZE: f64 = 0.05;
 /// How long the clients are idle before memory is read.
@@ -88,6 +90,11 @@ pub(crate) fn run(mut options: Options) -> Result<()> {
         process::pin(OWN_CORE)?;
     }
 
+    let mut faults = Vec::new();
+    let load = process::load_average()?;
+    if load > QUIET {
+        faults.push(format!("load average {load} before the run: rates and latencies mean little, CPU times more"));
+    }
     let side = |name: &'static str, binary: PathBuf| Side {
         name,
         binary,
@@ -102,7 +109,6 @@ pub(crate) fn run(mut options: Options) -> Result<()> {
         side.prepare(&setting).map_err(|error| format!("{}: {error}", side.name))?;
     }
     let mut measures = measures(&setting);
-    let mut faults = Vec::new();
     for round in 0..setting.rounds {
         // Who begins takes turns, too.
         for which in [round % 2, 1 - round % 2] {

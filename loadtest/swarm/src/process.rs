@@ -40,6 +40,12 @@ pub(crate) fn resident(pid: u32) -> Result<u64> {
     Ok(kilobytes * 1024)
 }
 
+/// How many threads of the whole machine wanted a core over the last minute.
+pub(crate) fn load_average() -> Result<f64> {
+    let averages = std::fs::read_to_string("/proc/loadavg")?;
+    Ok(averages.split(' ').next().unwrap_or_default().parse()?)
+}
+
 /// Binds the calling thread, and what it starts from now on, to one core.
 pub(crate) fn pin(core: usize) -> io::Result<()> {
     // SAFETY: a cpu_set_t is plain bits, for which zero is valid; CPU_SET checks the range.
