@@ -15,6 +15,7 @@ use crate::auth::AuthCache;
 use crate::auth::passwords::{Hasher, Policy};
 use crate::ops::data_dir::{self, DataDir, DataDirError};
 use crate::ops::settings::{Settings, SettingsCache};
+use crate::records::Hooks;
 use crate::schema::{self, SchemaCache};
 
 /// What an operator decides when starting the server.
@@ -43,6 +44,8 @@ pub struct Inner {
     pub hasher: Hasher,
     /// Auth records and tokens that requests showed lately.
     pub auth_cache: AuthCache,
+    /// Where extensions attach to the life of records.
+    pub record_hooks: Hooks,
     /// Taken at close, in this order: the directory is unlocked when nothing of ours touches it any more.
     open: Mutex<Option<(Checkpointer, File)>>,
 }
@@ -78,8 +81,9 @@ impl App {
         let checkpointer = Checkpointer::start(&database, checkpoints, writer.clone())?;
 
         let auth_cache = AuthCache::new();
+        let record_hooks = Hooks::default();
         let open = Mutex::new(Some((checkpointer, lock)));
-        Ok(App(Arc::new(Inner { config, writer, readers, schema, settings, hasher, auth_cache, open })))
+        Ok(App(Arc::new(Inner { config, writer, readers, schema, settings, hasher, auth_cache, record_hooks, open })))
     }
 
     /// Lets queued writes finish, then closes the database and unlocks the directory.

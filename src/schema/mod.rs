@@ -11,14 +11,11 @@ pub mod field;
 pub mod fields;
 pub mod indexes;
 pub mod install;
-pub mod save;
+pub mod row_sql;
 pub mod store;
 pub mod sync;
 pub mod system_fields;
 pub mod upgrade;
-pub mod validate;
-pub mod view_query;
-pub mod views;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
