@@ -45,7 +45,8 @@ pub fn run(config: Config, command: Command) -> Result<(), Box<dyn Error>> {
 
 /// What was done, as a sentence.
 async fn execute(app: &App, command: Command) -> Result<String, Box<dyn Error>> {
-    let superusers = app.schema.current().find(SUPERUSERS).cloned().ok_or("the directory has no superusers collection")?;
+    let superusers =
+        app.schema.current().find(SUPERUSERS).cloned().ok_or("the directory has no superusers collection")?;
     match command {
         Command::Create { email, password } => {
             create(app, &superusers, &email, &password)

@@ -13,7 +13,8 @@ const FILES: [(&str, &str, &str); 3] = [
 ];
 
 /// Nothing from elsewhere runs in these pages, and no other page frames them.
-const POLICY: &str = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+const POLICY: &str =
+    "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 pub fn configure(config: &mut web::ServiceConfig) {
     config.route("/_/{file:.*}", web::get().to(file));
