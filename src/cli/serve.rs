@@ -35,6 +35,7 @@ async fn serve(config: Config, address: &str) -> Result<(), Box<dyn Error>> {
     let app = App::open(config)?;
     let shared = app.clone();
     let server = HttpServer::new(move || http::service(shared.clone()))
+        .on_connect(http::realtime::on_connect)
         .workers(std::thread::available_parallelism().map_or(2, usize::from))
         // A burst of reconnects after a restart must find room in the accept queue.
         .backlog(4096)
@@ -63,6 +64,7 @@ async fn serve(config: Config, address: &str) -> Result<(), Box<dyn Error>> {
     }
 
     terminated().await?;
+    app.realtime.shutdown().await;
     handle.stop(true).await;
     running.await??;
     app.close().await;
