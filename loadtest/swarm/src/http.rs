@@ -52,7 +52,8 @@ impl Tally {
     }
 
     pub(crate) fn cpu_micros_per_request(&self) -> Option<f64> {
-        self.server_cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / self.requests.max(1) as f64)
+        let cpu = self.server_cpu.filter(|_| self.requests > 0)?;
+        Some(cpu.as_secs_f64() * 1e6 / self.requests as f64)
     }
 
     /// Of one core. Near 1, it is the generator that has been measured.
