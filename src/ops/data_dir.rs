@@ -140,7 +140,8 @@ pub fn prepare(conn: &Connection) -> rusqlite::Result<()> {
     // Existing files hold declarations such as DEFAULT "base", and views whose texts stand in double quotes.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, true)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, true)?;
-    math_functions::register(conn)
+    math_functions::register(conn)?;
+    crate::query::register_functions(conn)
 }
 
 /// One transaction: either everything that we need is there afterwards, or nothing was changed.
@@ -300,4 +301,120 @@ fn check_migrations(database: &Path, applied: &[String]) -> Result<(), DataDirEr
 /// The number that a migration's file name begins with.
 fn timestamp(file: &str) -> u64 {
     file.split('_').next().and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::store;
+
+    /// A directory of its own for each test, removed at the end.
+    struct Place(PathBuf);
+
+    impl Place {
+        fn new(name: &str) -> Place {
+            let path = std::env::temp_dir().join(format!("headwater-data-dir-{name}-{}", std::process::id()));
+            let _ = std::fs::remove_dir_all(&path);
+            Place(path)
+        }
+
+        fn files(&self) -> Vec<String> {
+            let entries = std::fs::read_dir(&self.0).unwrap();
+            let mut names: Vec<String> =
+                entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+            names.sort();
+            names
+        }
+
+        fn with_database(self, sql: &str) -> Place {
+            std::fs::create_dir_all(&self.0).unwrap();
+            Connection::open(self.0.join("data.db")).unwrap().execute_batch(sql).unwrap();
+            self
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn refusal(place: &Place) -> String {
+        match DataDir::open(&place.0) {
+            Ok(_) => panic!("the directory was opened"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    const APPLIED: &str = "CREATE TABLE _migrations (file TEXT, applied INTEGER); INSERT INTO _migrations VALUES";
+
+    #[test]
+    fn a_fresh_directory_has_the_system_collections_and_opens_again() {
+        let place = Place::new("fresh");
+        let dir = DataDir::open(&place.0).unwrap();
+        assert!(dir.fresh);
+        assert_eq!(dir.creator, Creator::Headwater);
+        let schema = store::load(&dir.writer).unwrap();
+        let names: Vec<&str> = schema.collections().iter().map(|collection| collection.name.as_str()).collect();
+        assert_eq!(names, ["_mfas", "_otps", "_externalAuths", "_authOrigins", "_superusers", "users"]);
+        drop(dir);
+
+        let again = DataDir::open(&place.0).unwrap();
+        assert!(!again.fresh);
+        assert_eq!(again.creator, Creator::Headwater);
+        assert_eq!(store::load(&again.writer).unwrap().collections(), schema.collections());
+    }
+
+    #[test]
+    fn a_directory_in_use_is_refused() {
+        let place = Place::new("in-use");
+        let _held = DataDir::open(&place.0).unwrap();
+        assert!(refusal(&place).contains("another headwater process"));
+    }
+
+    #[test]
+    fn a_database_that_somebody_writes_to_is_refused() {
+        let place = Place::new("locked");
+        drop(DataDir::open(&place.0).unwrap());
+        let other = Connection::open(place.0.join("data.db")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        assert!(refusal(&place).contains("holds the database locked for writing"));
+    }
+
+    #[test]
+    fn what_cannot_be_served_is_refused_and_left_alone() {
+        let cases = [
+            ("other", "CREATE TABLE notes (a)".to_owned(), "created by another program"),
+            ("old", format!("{APPLIED} ('1640988000_init.go', 1)"), "before v0.23"),
+            (
+                "new",
+                format!("{APPLIED} ('1717233556_v0.23_migrate.go', 1), ('1999999999_more.go', 2)"),
+                "newer PocketBase (migration 1999999999_more.go",
+            ),
+        ];
+        for (name, sql, expected) in cases {
+            let place = Place::new(name).with_database(&sql);
+            let reason = refusal(&place);
+            assert!(reason.contains(expected), "{name}: {reason}");
+            assert_eq!(place.files(), ["data.db"], "{name}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_refused_and_left_alone() {
+        let place = Place::new("no-database");
+        std::fs::create_dir_all(&place.0).unwrap();
+        std::fs::write(place.0.join("data.db"), "something else, and long enough").unwrap();
+        assert!(refusal(&place).contains("is no SQLite database"));
+        assert_eq!(place.files(), ["data.db"]);
+    }
+
+    #[test]
+    fn texts_in_double_quotes_are_taken() {
+        let conn = Connection::open_in_memory().unwrap();
+        prepare(&conn).unwrap();
+        conn.execute_batch("CREATE TABLE t (a TEXT DEFAULT \"base\"); INSERT INTO t DEFAULT VALUES").unwrap();
+        let found: String = conn.query_row("SELECT a FROM t WHERE a = \"base\"", [], |row| row.get(0)).unwrap();
+        assert_eq!(found, "base");
+    }
 }

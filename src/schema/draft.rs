@@ -122,11 +122,7 @@ fn texts(key: &str, items: &[Json]) -> Result<Vec<String>, Malformed> {
 fn fields(items: &[Json]) -> Result<Vec<Field>, Malformed> {
     let mut fields = Vec::with_capacity(items.len());
     for item in items {
-        let mut field = Field::from_json(item).map_err(Malformed)?;
-        if item.get("id").and_then(Json::as_str).unwrap_or_default().is_empty() {
-            field.id.clear();
-        }
-        put(&mut fields, field);
+        put(&mut fields, Field::from_json(item).map_err(Malformed)?);
     }
     Ok(fields)
 }

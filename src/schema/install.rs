@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, params};
 
 use super::fields::{File, Password, Text};
+use super::sync::SyncError;
 use super::{
     AuthOptions, Collection, CollectionKind, Field, FieldKind, Rule, Rules, SUPERUSERS, store, sync, system_fields,
     upgrade,
@@ -95,12 +96,7 @@ pub fn create(conn: &Connection) -> rusqlite::Result<()> {
     conn.execute("INSERT INTO _params (id, value) VALUES ('settings', ?1)", [SETTINGS])?;
     for collection in [mfas(), otps(), external_auths(), auth_origins(), superusers(), users()] {
         store::insert(conn, &collection)?;
-        sync::create_table(conn, &collection).map_err(|error| match error {
-            sync::SyncError::Sqlite(error) => error,
-            sync::SyncError::Indexes(errors) => {
-                rusqlite::Error::ToSqlConversionFailure(errors.to_json().to_string().into())
-            }
-        })?;
+        sync::create_table(conn, &collection).map_err(SyncError::into_sqlite)?;
     }
     Ok(())
 }

@@ -9,12 +9,18 @@ pub mod draft;
 pub mod encoding;
 pub mod field;
 pub mod fields;
+pub mod import;
 pub mod indexes;
 pub mod install;
+pub mod row_sql;
+pub mod save;
 pub mod store;
 pub mod sync;
 pub mod system_fields;
 pub mod upgrade;
+pub mod validate;
+pub mod view_query;
+pub mod views;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -22,6 +22,16 @@ pub enum SyncError {
     Indexes(Errors),
 }
 
+impl SyncError {
+    /// For callers whose collections are their own, so that an index that fails is their bug.
+    pub fn into_sqlite(self) -> rusqlite::Error {
+        match self {
+            SyncError::Sqlite(error) => error,
+            SyncError::Indexes(errors) => rusqlite::Error::UserFunctionError(errors.to_texts().to_string().into()),
+        }
+    }
+}
+
 /// Creates the table of a new collection, columns in alphabetical order, and its indexes.
 pub fn create_table(conn: &Connection, collection: &Collection) -> Result<(), SyncError> {
     let mut fields: Vec<&Field> = collection.fields.iter().collect();

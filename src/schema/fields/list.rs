@@ -15,7 +15,7 @@ pub(super) fn cast(input: &Json, multiple: bool) -> Value {
 }
 
 /// Names as stored.
-pub(super) fn store(names: Vec<Cow<'_, str>>, multiple: bool) -> Value {
+pub(crate) fn store(names: Vec<Cow<'_, str>>, multiple: bool) -> Value {
     if multiple {
         Value::Text(array(&names))
     } else {
@@ -24,7 +24,7 @@ pub(super) fn store(names: Vec<Cow<'_, str>>, multiple: bool) -> Value {
 }
 
 /// The values that a request gives.
-fn given(input: &Json) -> Vec<Cow<'_, str>> {
+pub(crate) fn given(input: &Json) -> Vec<Cow<'_, str>> {
     match input {
         Json::String(text) => expand(text),
         Json::Array(items) => distinct(items.iter().map(scalar_text)),
@@ -55,7 +55,7 @@ fn expand(text: &str) -> Vec<Cow<'_, str>> {
 }
 
 /// The values of a stored list, or the only one; older files may hold either in either column.
-pub(super) fn stored(value: &Value) -> Vec<Cow<'_, str>> {
+pub(crate) fn stored(value: &Value) -> Vec<Cow<'_, str>> {
     match value {
         Value::Text(text) => expand(text),
         other => distinct(std::iter::once(scalar::stored_text(other))),
