@@ -159,9 +159,10 @@ fn save(
     let renamed = present.is_some_and(|present| present.name != wanted.name);
     let broken_before = if renamed { views::broken(conn, &schema) } else { HashSet::new() };
     apply(conn, present.map(Arc::as_ref), &wanted, shape.and_then(Result::ok).as_ref())?;
-    if renamed {
-        refuse_broken_views(conn, &next, &broken_before)?;
-    }
+    let next = match present {
+        Some(present) if renamed => keep_views(conn, next, &present.name, &wanted.name, &broken_before)?,
+        _ => next,
+    };
     let next = views::refresh(conn, next, &wanted.id)?;
     optimize(conn);
     Ok((next, wanted))
@@ -262,14 +263,26 @@ pub(super) fn optimize(conn: &Connection) {
     }
 }
 
-/// A view goes on to name the collection as it was called. Rather than to leave it broken, the new name is refused.
-fn refuse_broken_views(conn: &Connection, next: &Schema, broken_before: &HashSet<String>) -> Result<(), SaveError> {
-    let broken = views::broken(conn, next);
-    let mut names: Vec<&str> =
-        broken.difference(broken_before).filter_map(|id| next.by_id(id)).map(|view| view.name.as_str()).collect();
+/// Views go on to name the collection as it was called. Those where that can be told are given the new name; rather
+/// than to leave another one broken, the new name is refused.
+fn keep_views(
+    conn: &Connection,
+    mut schema: Schema,
+    old: &str,
+    new: &str,
+    broken_before: &HashSet<String>,
+) -> Result<Schema, SaveError> {
+    for id in views::broken(conn, &schema).difference(broken_before) {
+        if let Some(view) = schema.by_id(id).cloned() {
+            schema = views::follow(conn, schema, &view, old, new)?;
+        }
+    }
+    let broken = views::broken(conn, &schema);
+    let names = broken.difference(broken_before).filter_map(|id| schema.by_id(id)).map(|view| view.name.as_str());
+    let mut names: Vec<&str> = names.collect();
     names.sort_unstable();
     if names.is_empty() {
-        return Ok(());
+        return Ok(schema);
     }
     let views = names.join(", ");
     let message = format!("The collection is read under its present name by the view {views}; change its query first.");
