@@ -215,7 +215,7 @@ impl Field {
     pub fn check(&self, collection_is_auth: bool, errors: &mut Errors) {
         errors.check("id", checks::required(&self.id).and_then(|()| checks::length(&self.id, 1, 100)));
         errors.check("name", check_name(&self.name, collection_is_auth));
-        errors.check("help", checks::length(&self.help, 0, 300));
+        errors.check("help", checks::length(&self.help, 1, 300));
         self.of().check_options(self, errors);
     }
 
@@ -245,7 +245,7 @@ fn check_name(name: &str, collection_is_auth: bool) -> Result<(), Invalid> {
         return Err(Invalid::new("validation_found_via", r#"The value cannot contain "_via_"."#));
     }
     if collection_is_auth && RESERVED_AUTH_NAMES.contains(&name) {
-        let message = format!("The field name {name:?} is reserved and cannot be used.");
+        let message = "The field name is reserved and cannot be used.";
         return Err(Invalid::new("validation_reserved_field_name", message));
     }
     Ok(())

@@ -160,14 +160,17 @@ impl OAuth2 {
         if !self.enabled {
             return wrong;
         }
-        for (index, provider) in self.providers.iter().enumerate() {
-            let mut errors = provider.check();
-            if !provider.name.is_empty() && self.providers[..index].iter().any(|other| other.name == provider.name) {
-                let message = format!("The provider {} is already registered.", provider.name);
-                let duplicated = Invalid::new("validation_duplicated_provider", message);
-                errors.add("name", duplicated.with("name", provider.name.as_str()));
+        let repeats = |(index, provider): &(usize, &OAuth2Provider)| {
+            !provider.name.is_empty() && self.providers[..*index].iter().any(|other| other.name == provider.name)
+        };
+        if let Some((index, provider)) = self.providers.iter().enumerate().find(repeats) {
+            let message = format!("The provider {} is already registered.", provider.name);
+            let duplicated = Invalid::new("validation_duplicated_provider", message);
+            wrong.nest(index.to_string(), Errors::one("name", duplicated.with("name", provider.name.as_str())));
+        } else {
+            for (index, provider) in self.providers.iter().enumerate() {
+                wrong.nest(index.to_string(), provider.check());
             }
-            wrong.nest(index.to_string(), errors);
         }
         let mut errors = Errors::new();
         errors.nest("providers", wrong);
