@@ -1,14 +1,33 @@
 //! The running server's state, one handle for all of it.
 
+use std::fs::File;
 use std::ops::Deref;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use headwater_actors::{Readers, WriterHandle};
+use headwater_actors::readers::ReaderLimits;
+use headwater_actors::writer::{Writer, WriterLimits};
+use headwater_actors::{Checkpointer, Readers, WriterHandle};
+use rusqlite::Connection;
 
-use crate::auth::{AuthCache, Hasher};
-use crate::ops::settings::SettingsCache;
-use crate::schema::SchemaCache;
+use crate::auth::AuthCache;
+use crate::auth::passwords::{Hasher, Policy};
+use crate::ops::data_dir::{self, DataDir, DataDirError};
+use crate::ops::settings::{Settings, SettingsCache};
+use crate::records::Hooks;
+use crate::schema::{self, SchemaCache};
+
+/// What an operator decides when starting the server.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The data directory.
+    pub dir: PathBuf,
+    /// How long one query may run.
+    pub query_timeout: Duration,
+    /// Origins that browsers may call from, with wildcards.
+    pub origins: Vec<String>,
+}
 
 /// The app: cheap to clone, shared by all threads.
 #[derive(Clone)]
@@ -16,7 +35,7 @@ pub struct App(Arc<Inner>);
 
 /// What the app is made of.
 pub struct Inner {
-    pub data_dir: PathBuf,
+    pub config: Config,
     pub writer: WriterHandle,
     pub readers: Readers,
     pub schema: SchemaCache,
@@ -25,11 +44,52 @@ pub struct Inner {
     pub hasher: Hasher,
     /// Auth records and tokens that requests showed lately.
     pub auth_cache: AuthCache,
+    /// Where extensions attach to the life of records.
+    pub record_hooks: Hooks,
+    /// Taken at close, in this order: the directory is unlocked when nothing of ours touches it any more.
+    open: Mutex<Option<(Checkpointer, File)>>,
+}
+
+/// Why the app did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    #[error("the database could not be read: {0}")]
+    Database(#[from] rusqlite::Error),
+    #[error("the readers could not open the database: {0}")]
+    Readers(#[from] r2d2::Error),
+    #[error("a thread could not be started: {0}")]
+    Thread(#[from] std::io::Error),
 }
 
 impl App {
-    pub fn new(inner: Inner) -> App {
-        App(Arc::new(inner))
+    /// Opens the data directory and starts the actors. Needs a running actix system.
+    pub fn open(config: Config) -> Result<App, OpenError> {
+        let data_dir = DataDir::open(&config.dir)?;
+        let database = data_dir.database();
+        let DataDir { writer: conn, lock, .. } = data_dir;
+        let schema = SchemaCache::new(schema::store::load(&conn)?);
+        let settings = SettingsCache::new(Settings::load(&conn)?);
+        let hasher = Hasher::start(Policy::load(&conn)?)?;
+
+        let (writer, _) = Writer::start(conn, WriterLimits::default(), Box::new(|_| {}))?;
+        let limits = ReaderLimits { time: config.query_timeout, ..ReaderLimits::default() };
+        let readers = Readers::start(&database, limits, data_dir::prepare)?;
+        let checkpoints = Connection::open(&database)?;
+        data_dir::prepare(&checkpoints)?;
+        let checkpointer = Checkpointer::start(&database, checkpoints, writer.clone())?;
+
+        let auth_cache = AuthCache::new();
+        let record_hooks = Hooks::default();
+        let open = Mutex::new(Some((checkpointer, lock)));
+        Ok(App(Arc::new(Inner { config, writer, readers, schema, settings, hasher, auth_cache, record_hooks, open })))
+    }
+
+    /// Lets queued writes finish, then closes the database and unlocks the directory.
+    pub async fn close(&self) {
+        self.writer.stop().await;
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 

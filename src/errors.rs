@@ -107,6 +107,15 @@ impl Errors {
         if self.is_empty() { Ok(()) } else { Err(self) }
     }
 
+    /// The messages alone, as JSON: for a text that names them.
+    pub fn to_texts(&self) -> Json {
+        let text = |node: &Node| match node {
+            Node::Tree(errors) => errors.to_texts(),
+            Node::Leaf(invalid) => Json::String(invalid.message.clone()),
+        };
+        Json::Object(self.0.iter().map(|(key, node)| (key.clone(), text(node))).collect())
+    }
+
     /// The JSON under `data`.
     pub fn to_json(&self) -> Json {
         let object = self.0.iter().map(|(key, node)| {

@@ -3,8 +3,12 @@
 //! Called by the HTTP layer (logging in, who asks) and by the write pipeline (hashing, forgetting what changed). It reads
 //! through the Readers and writes through the Writer, like everybody else.
 
+pub mod admission;
 pub mod cache;
 pub mod identity;
+pub mod login;
+pub mod methods;
+pub mod mfa;
 pub mod passwords;
 pub mod tokens;
 

@@ -55,6 +55,14 @@ impl ApiError {
         ApiError { data: errors.to_json(), ..self }
     }
 
+    /// With this message, unless it has one of its own already or is not about the request's content.
+    pub fn or_message(self, message: &str) -> ApiError {
+        if self.message.is_empty() && self.status == StatusCode::BAD_REQUEST {
+            return ApiError { message: message.to_owned(), ..self };
+        }
+        self
+    }
+
     /// The body as JSON.
     pub fn to_json(&self) -> Json {
         let message = if self.message.is_empty() { generic_message(self.status) } else { &self.message };

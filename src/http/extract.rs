@@ -1,6 +1,7 @@
 //! From a request to typed values: its body, its caller, and what rules may know of it.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use actix_web::{HttpMessage, HttpRequest, web};
 use serde_json::Map;
@@ -8,6 +9,7 @@ use serde_json::Map;
 pub use super::body::{Body, Upload};
 use super::{ApiError, real_ip};
 use crate::app::App;
+use crate::ops::settings::Settings;
 use crate::request::{Caller, Context, Headers, RequestInfo};
 
 /// Bytes of a body that has no larger allowance of its own.
@@ -42,9 +44,18 @@ pub fn require_superuser(request: &HttpRequest) -> Result<(), ApiError> {
 
 /// Where the request comes from, as the trusted proxy's headers say; empty if nobody knows.
 pub fn real_ip(request: &HttpRequest) -> String {
+    address(request, &app(request).settings.current()).map(real_ip::expanded).unwrap_or_default()
+}
+
+/// True if superusers may come from where the request comes from.
+pub fn admits_superuser(request: &HttpRequest) -> bool {
     let settings = app(request).settings.current();
+    settings.superuser_ips.is_empty() || settings.admits_superuser(address(request, &settings))
+}
+
+fn address(request: &HttpRequest, settings: &Settings) -> Option<IpAddr> {
     let peer = request.peer_addr().map(|address| address.ip());
-    real_ip::real_ip(request.headers(), peer, &settings.trusted_proxy).map(real_ip::expanded).unwrap_or_default()
+    real_ip::real_ip(request.headers(), peer, &settings.trusted_proxy)
 }
 
 /// Reads the body of up to `limit` bytes: JSON, multipart or urlencoded; none at all is an empty object.

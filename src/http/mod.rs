@@ -1,6 +1,7 @@
 //! The HTTP API: a file per area. Handlers turn requests into typed values, call the domain and answer; they decide
 //! nothing themselves.
 
+pub mod answer;
 pub mod auth;
 pub mod batch;
 mod body;
@@ -15,9 +16,32 @@ pub mod records;
 pub mod settings;
 pub mod static_files;
 
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::web;
 
 pub use error::ApiError;
+
+use crate::app::App;
+
+/// The service of one worker: all routes behind the layer that every request passes.
+pub fn service(
+    app: App,
+) -> actix_web::App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = actix_web::Error,
+        InitError = (),
+    >,
+> {
+    let origins = middleware::Origins::new(app.config.origins.clone());
+    actix_web::App::new()
+        .app_data(web::Data::new(app.clone()))
+        .configure(configure)
+        .wrap(middleware::Pipeline::new(app, origins))
+}
 
 /// All routes, and how what none of them understands is answered.
 pub fn configure(config: &mut web::ServiceConfig) {

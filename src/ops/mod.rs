@@ -1,5 +1,7 @@
 //! Operations: the data directory, settings, and what keeps a server running.
 
+pub mod cron;
 pub mod data_dir;
+pub mod math_functions;
 pub mod settings;
 pub mod subnet;

@@ -3,11 +3,16 @@
 //! Read once at the start and kept in [`SettingsCache`]; only the settings API replaces it. Secrets stand in the stored
 //! form and in no answer.
 
+mod merge;
+mod validation;
+
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Deserializer, Serialize};
+
+pub use merge::MergeError;
 
 use super::subnet::Subnet;
 
@@ -219,7 +224,7 @@ impl Settings {
     pub fn store(&self, conn: &Connection) -> rusqlite::Result<()> {
         let text =
             serde_json::to_string(self).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-        let now = chrono::Utc::now().format("%Y-%m-%d %H:%M:%S%.3fZ").to_string();
+        let now = crate::dates::now();
         let sql = "INSERT INTO _params (id, value, created, updated) VALUES ('settings', ?1, ?2, ?2)
                    ON CONFLICT (id) DO UPDATE SET value = excluded.value, updated = excluded.updated";
         conn.execute(sql, [&text, &now]).map(drop)

@@ -222,5 +222,5 @@ fn expected(what: &str, found: Option<&Token<'_>>) -> QueryError {
 }
 
 #[cfg(test)]
-#[path = "parser_tests.rs"]
+#[path = "tests/parser.rs"]
 mod tests;

@@ -32,7 +32,7 @@ pub enum Root {
     /// `@request.context`
     Context,
     /// `@collection.NAME[:alias].`: any record of another collection.
-    Collection { name: Box<str>, alias: Option<Box<str>> },
+    Cross { name: Box<str>, alias: Option<Box<str>> },
 }
 
 /// What follows the colon of the last part.
@@ -105,7 +105,7 @@ fn collection(text: &str) -> Option<Root> {
         Some((name, alias)) => (name, Some(alias)),
     };
     let words = is_word(name) && alias.is_none_or(is_word);
-    words.then(|| Root::Collection { name: name.into(), alias: alias.map(Into::into) })
+    words.then(|| Root::Cross { name: name.into(), alias: alias.map(Into::into) })
 }
 
 fn split_modifier(text: &str) -> Result<(&str, Option<Modifier>), String> {
@@ -131,8 +131,8 @@ impl fmt::Display for Path {
             Root::Headers => out.write_str("@request.headers.")?,
             Root::Method => out.write_str("@request.method")?,
             Root::Context => out.write_str("@request.context")?,
-            Root::Collection { name, alias: None } => write!(out, "@collection.{name}.")?,
-            Root::Collection { name, alias: Some(alias) } => write!(out, "@collection.{name}:{alias}.")?,
+            Root::Cross { name, alias: None } => write!(out, "@collection.{name}.")?,
+            Root::Cross { name, alias: Some(alias) } => write!(out, "@collection.{name}:{alias}.")?,
         }
         out.write_str(&self.parts.join("."))?;
         match self.modifier {

@@ -5,11 +5,24 @@
 
 pub mod auth_options;
 pub mod collection;
+pub mod draft;
 pub mod encoding;
 pub mod field;
 pub mod fields;
+pub mod indexes;
+pub mod install;
+pub mod row_sql;
+pub mod save;
+pub mod store;
+pub mod sync;
+pub mod system_fields;
+pub mod upgrade;
+pub mod validate;
+pub mod view_query;
+pub mod views;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 pub use auth_options::AuthOptions;
@@ -36,6 +49,27 @@ impl Schema {
         Schema { version, collections, by_id, by_name }
     }
 
+    /// A snapshot with a version that none had before.
+    pub fn of(collections: Vec<Arc<Collection>>) -> Schema {
+        static VERSION: AtomicU64 = AtomicU64::new(0);
+        Schema::new(VERSION.fetch_add(1, Ordering::Relaxed) + 1, collections)
+    }
+
+    /// The next snapshot, with this collection in the place of the one with its id, or as the newest.
+    pub fn with(&self, collection: Arc<Collection>) -> Schema {
+        let mut collections = self.collections.clone();
+        match self.by_id.get(&collection.id) {
+            Some(index) => collections[*index] = collection,
+            None => collections.push(collection),
+        }
+        Schema::of(collections)
+    }
+
+    /// The next snapshot, without the collection of this id.
+    pub fn without(&self, id: &str) -> Schema {
+        Schema::of(self.collections.iter().filter(|collection| collection.id != id).cloned().collect())
+    }
+
     /// All collections, in order of their creation.
     pub fn collections(&self) -> &[Arc<Collection>] {
         &self.collections
@@ -46,10 +80,14 @@ impl Schema {
         self.by_id.get(id).map(|index| &self.collections[*index])
     }
 
+    /// By name, in any case.
+    pub fn by_name(&self, name: &str) -> Option<&Arc<Collection>> {
+        self.by_name.get(&name.to_lowercase()).map(|index| &self.collections[*index])
+    }
+
     /// By exact id, or by name in any case: how a URL names a collection.
     pub fn find(&self, id_or_name: &str) -> Option<&Arc<Collection>> {
-        self.by_id(id_or_name)
-            .or_else(|| self.by_name.get(&id_or_name.to_lowercase()).map(|index| &self.collections[*index]))
+        self.by_id(id_or_name).or_else(|| self.by_name(id_or_name))
     }
 }
 

@@ -8,4 +8,6 @@ mod crash;
 mod defects;
 mod directory;
 mod harness;
+mod query;
+mod records;
 mod serve;

@@ -8,3 +8,4 @@ mod pipeline;
 
 pub use cors::Origins;
 pub use pipeline::Pipeline;
+pub(crate) use pipeline::bearer;

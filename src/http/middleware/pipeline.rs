@@ -19,8 +19,7 @@ use super::paths;
 use crate::app::App;
 use crate::auth::identity;
 use crate::auth::tokens::TokenKind;
-use crate::http::ApiError;
-use crate::http::real_ip::real_ip;
+use crate::http::{ApiError, extract};
 use crate::request::Caller;
 
 /// The layer around all routes.
@@ -110,7 +109,7 @@ where
         && let Some(record) = identity::of_token(app, token, TokenKind::Auth).await
     {
         let caller = Caller::of(record);
-        if caller.is_superuser() && !admits_superuser(app, &request) {
+        if caller.is_superuser() && !extract::admits_superuser(request.request()) {
             return Ok(request.into_response(ApiError::forbidden("").error_response()));
         }
         request.extensions_mut().insert(caller);
@@ -126,22 +125,13 @@ where
     Ok(response)
 }
 
-fn admits_superuser(app: &App, request: &ServiceRequest) -> bool {
-    let settings = app.settings.current();
-    if settings.superuser_ips.is_empty() {
-        return true;
-    }
-    let peer = request.peer_addr().map(|address| address.ip());
-    settings.admits_superuser(real_ip(request.headers(), peer, &settings.trusted_proxy))
-}
-
 fn redirect(path: String, query: &str) -> HttpResponse {
     let location = if query.is_empty() { path } else { format!("{path}?{query}") };
     HttpResponse::TemporaryRedirect().insert_header((header::LOCATION, location)).finish()
 }
 
 /// The token of the Authorization header: alone, or after `Bearer` and exactly one space.
-pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?.trim();
     let token = match value.split_at_checked(7) {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer ") => token,

@@ -15,7 +15,7 @@ pub(super) fn cast(input: &Json, multiple: bool) -> Value {
 }
 
 /// Names as stored.
-pub(super) fn store(names: Vec<Cow<'_, str>>, multiple: bool) -> Value {
+pub(crate) fn store(names: Vec<Cow<'_, str>>, multiple: bool) -> Value {
     if multiple { Value::Text(array(&names)) } else { Value::Text(last(names)) }
 }
 
@@ -33,7 +33,7 @@ fn last(mut names: Vec<Cow<'_, str>>) -> String {
 }
 
 /// The values that a request gives.
-fn given(input: &Json) -> Vec<Cow<'_, str>> {
+pub(crate) fn given(input: &Json) -> Vec<Cow<'_, str>> {
     match input {
         Json::String(text) => expand(text),
         Json::Array(items) if items.iter().any(|item| item.is_array() || item.is_object()) => Vec::new(),
@@ -60,7 +60,7 @@ fn expand(text: &str) -> Vec<Cow<'_, str>> {
 }
 
 /// The values of a stored list, or the only one; older files may hold either in either column.
-pub(super) fn stored(value: &Value) -> Vec<Cow<'_, str>> {
+pub(crate) fn stored(value: &Value) -> Vec<Cow<'_, str>> {
     match value {
         Value::Text(text) => expand(text),
         other => distinct(std::iter::once(scalar::stored_text(other))),

@@ -8,7 +8,7 @@ mod email;
 mod file;
 mod geo_point;
 mod json;
-mod list;
+pub(crate) mod list;
 mod number;
 mod password;
 mod relation;

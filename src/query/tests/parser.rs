@@ -168,7 +168,7 @@ fn operand() -> impl Strategy<Value = Operand> {
         1 => Just(Root::Query),
         1 => Just(Root::Headers),
         1 => (word.clone(), proptest::option::of(word.clone()))
-            .prop_map(|(name, alias)| Root::Collection { name, alias }),
+            .prop_map(|(name, alias)| Root::Cross { name, alias }),
     ];
     let modifier = proptest::option::weighted(
         0.2,

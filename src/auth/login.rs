@@ -1,0 +1,123 @@
+//! Logging in with a password: whose it is.
+//!
+//! What it costs says nothing about who exists: for an unknown identity a hash is computed all the same.
+
+use std::sync::Arc;
+
+use headwater_actors::{JobLimits, ReadError, WriteError};
+use rusqlite::Connection;
+
+use super::cache::{load_where, quoted};
+use super::passwords::HashError;
+use crate::app::App;
+use crate::checks;
+use crate::records::Record;
+use crate::schema::indexes::single_unique;
+use crate::schema::{Collection, FieldKind};
+
+/// What somebody logs in with.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    pub identity: String,
+    pub password: String,
+    /// The only field to look in; empty for all identity fields.
+    pub identity_field: String,
+}
+
+/// Why nobody can be told whether the password is right.
+#[derive(Debug, thiserror::Error)]
+pub enum LoginError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Storage(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Hash(#[from] HashError),
+}
+
+/// The record whose identity and password these are.
+pub async fn by_password(
+    app: &App,
+    collection: &Arc<Collection>,
+    credentials: &Credentials,
+) -> Result<Option<Record>, LoginError> {
+    let (wanted, whose) = (credentials.clone(), collection.clone());
+    let found = app.readers.run(move |conn| find(conn, &whose, &wanted)).await??;
+    let Some(record) = found else {
+        app.hasher.pretend(&credentials.password, cost(collection)).await?;
+        return Ok(None);
+    };
+    let hash = record.text("password");
+    if hash.is_empty() {
+        app.hasher.pretend(&credentials.password, cost(collection)).await?;
+        return Ok(None);
+    }
+    if !app.hasher.verify(&credentials.password, hash).await? {
+        return Ok(None);
+    }
+    if app.hasher.outdated(hash) {
+        actix_rt::spawn(rehash(app.clone(), record.clone(), credentials.password.clone()));
+    }
+    Ok(Some(record))
+}
+
+/// Looks in the identity fields, `email` first. A field counts only while a unique index says that the answer is one.
+fn find(
+    conn: &Connection,
+    collection: &Arc<Collection>,
+    credentials: &Credentials,
+) -> rusqlite::Result<Option<Record>> {
+    let Some(options) = collection.auth() else { return Ok(None) };
+    let mut fields: Vec<&str> = options.password_auth.identity_fields.iter().map(String::as_str).collect();
+    if credentials.identity_field.is_empty() {
+        fields.sort_by_key(|name| *name != "email");
+        fields.retain(|name| *name != "email" || checks::email(&credentials.identity).is_ok());
+    } else {
+        fields.retain(|name| *name == credentials.identity_field);
+    }
+    for field in fields {
+        let Some(index) = single_unique(&collection.indexes, field) else { continue };
+        if collection.position(field).is_none() {
+            continue;
+        }
+        let any_case = index.columns.first().is_some_and(|column| column.collation.eq_ignore_ascii_case("nocase"));
+        let collation = if any_case { " COLLATE NOCASE" } else { "" };
+        let condition = format!("{} = ?1{collation}", quoted(field));
+        if let Some(record) = load_where(conn, collection, &condition, &credentials.identity)? {
+            return Ok(Some(record));
+        }
+    }
+    Ok(None)
+}
+
+/// The cost that a collection's password field asks for; 0 for the usual one.
+pub fn cost(collection: &Collection) -> u32 {
+    match collection.field("password").map(|(_, field)| &field.kind) {
+        Some(FieldKind::Password(options)) => u32::try_from(options.cost).unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// Replaces the hash by one of today's policy. Nothing that anybody can see changes: same key, same dates, no event.
+async fn rehash(app: App, record: Record, plain: String) {
+    let new = match app.hasher.hash(&plain, cost(&record.collection)).await {
+        Ok(hash) => hash,
+        // Too long for bcrypt, or too busy now: the hash that is there stays good.
+        Err(_) => return,
+    };
+    let auth = app.clone();
+    let job = move |tx: &mut headwater_actors::Tx<'_>| {
+        let sql = format!(
+            "UPDATE {} SET \"password\" = ?1 WHERE \"id\" = ?2 AND \"password\" = ?3",
+            quoted(&record.collection.name)
+        );
+        tx.conn().prepare_cached(&sql)?.execute([&new, record.id(), record.text("password")])?;
+        let (collection, id) = (record.collection.id.clone(), record.id().to_owned());
+        tx.after_commit(move || auth.auth_cache.forget(&collection, &id));
+        Ok::<(), rusqlite::Error>(())
+    };
+    let done: Result<_, WriteError<rusqlite::Error>> = app.writer.run(JobLimits::ONE, job).await;
+    if let Err(error) = done {
+        log::warn!("a password's hash was not renewed: {error}");
+    }
+}

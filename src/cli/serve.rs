@@ -1,0 +1,93 @@
+//! `headwater serve`: the server, until SIGINT or SIGTERM.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use actix_web::HttpServer;
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::{App, Config};
+use crate::http;
+
+#[derive(Args)]
+pub struct Options {
+    /// The address to listen on; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:8090", value_name = "HOST:PORT")]
+    http: String,
+
+    /// Origins that browsers may call from, with `*` and `?` as wildcards
+    #[arg(long, value_delimiter = ',', default_value = "*", value_name = "ORIGIN,…")]
+    origins: Vec<String>,
+}
+
+/// How long open requests may take to end after a signal.
+const GRACE_SECONDS: u64 = 2;
+
+pub fn run(dir: PathBuf, query_timeout: u64, options: Options) -> Result<(), Box<dyn Error>> {
+    raise_open_files_limit();
+    let config = Config { dir, query_timeout: Duration::from_secs(query_timeout), origins: options.origins };
+    actix_web::rt::System::new().block_on(serve(config, &options.http))
+}
+
+async fn serve(config: Config, address: &str) -> Result<(), Box<dyn Error>> {
+    let app = App::open(config)?;
+    let shared = app.clone();
+    let server = HttpServer::new(move || http::service(shared.clone()))
+        .workers(std::thread::available_parallelism().map_or(2, usize::from))
+        // A burst of reconnects after a restart must find room in the accept queue.
+        .backlog(4096)
+        .max_connections(100_000)
+        .worker_max_blocking_threads(2)
+        .keep_alive(Duration::from_secs(75))
+        .client_request_timeout(Duration::from_secs(60))
+        // A client that closed its side is gone: its realtime subscription must not outlive it.
+        .h1_allow_half_closed(false)
+        .tcp_nodelay(true)
+        .shutdown_timeout(GRACE_SECONDS)
+        .disable_signals()
+        .bind(address)
+        .map_err(|error| format!("could not listen on {address}: {error}"))?;
+
+    let base =
+        server.addrs_with_scheme().first().map(|(addr, scheme)| format!("{scheme}://{addr}")).unwrap_or_default();
+    let server = server.run();
+    let handle = server.handle();
+    let running = actix_web::rt::spawn(server);
+    announce(&base);
+
+    terminated().await?;
+    handle.stop(true).await;
+    running.await??;
+    app.close().await;
+    Ok(())
+}
+
+/// Where the server is to be found. Scripts wait for the first of these lines.
+fn announce(base: &str) {
+    println!("{} Server started at {base}", crate::dates::now());
+    println!("├─ REST API:  {base}/api/");
+    println!("└─ Dashboard: {base}/_/");
+}
+
+async fn terminated() -> std::io::Result<()> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+/// Every client is an open file: takes as many as the system lets us have.
+fn raise_open_files_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both calls only read or write the struct that they are given.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 && limit.rlim_cur < limit.rlim_max {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+        }
+    }
+}

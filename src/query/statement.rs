@@ -1,0 +1,64 @@
+//! A finished statement: SQL with its parameters, and how its rows are read.
+
+use std::sync::Arc;
+
+use headwater_actors::Value;
+use rusqlite::types::ValueRef;
+use rusqlite::{CachedStatement, Connection, Rows};
+
+use crate::records::Record;
+use crate::schema::Collection;
+
+/// SQL with its parameters, ready to run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Statement {
+    pub sql: String,
+    /// By number: `?1` is the first. There may be more than the text refers to.
+    pub params: Vec<Value>,
+}
+
+impl Statement {
+    /// Runs a statement of [`Select::rows`](super::Select::rows).
+    pub fn records(&self, conn: &Connection, collection: &Arc<Collection>) -> rusqlite::Result<Vec<Record>> {
+        let mut statement = conn.prepare_cached(&self.sql)?;
+        let mut rows = self.bind(&mut statement)?;
+        let mut records = Vec::new();
+        while let Some(row) = rows.next()? {
+            let values = (0..collection.fields.len()).map(|index| row.get_ref(index).map(owned));
+            records.push(Record::from_values(collection.clone(), values.collect::<rusqlite::Result<_>>()?));
+        }
+        Ok(records)
+    }
+
+    /// Runs a statement of [`Select::count`](super::Select::count).
+    pub fn number(&self, conn: &Connection) -> rusqlite::Result<u64> {
+        let mut statement = conn.prepare_cached(&self.sql)?;
+        let mut rows = self.bind(&mut statement)?;
+        let row = rows.next()?;
+        row.map_or(Ok(0), |row| row.get::<_, i64>(0)).map(|number| number.max(0) as u64)
+    }
+
+    /// Runs a statement of [`Select::exists`](super::Select::exists).
+    pub fn any(&self, conn: &Connection) -> rusqlite::Result<bool> {
+        Ok(self.number(conn)? > 0)
+    }
+
+    fn bind<'s>(&self, statement: &'s mut CachedStatement<'_>) -> rusqlite::Result<Rows<'s>> {
+        let wanted = statement.parameter_count();
+        for (index, value) in self.params.iter().take(wanted).enumerate() {
+            statement.raw_bind_parameter(index + 1, value)?;
+        }
+        Ok(statement.raw_query())
+    }
+}
+
+/// A value out of a row. Texts that are no valid UTF-8 (another program's doing) are mended rather than refused.
+fn owned(value: ValueRef<'_>) -> Value {
+    match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(number) => Value::Integer(number),
+        ValueRef::Real(number) => Value::Real(number),
+        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+        ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
+    }
+}

@@ -1,0 +1,4 @@
+//! The query language against a real database: the collections of the conformance set, and what each filter finds.
+
+mod conformance;
+mod fixture;

@@ -1,0 +1,14 @@
+//! The records API.
+
+mod batch;
+mod crud;
+mod expand;
+mod rules;
+mod values;
+
+use serde_json::Value as Json;
+
+/// The id of a record or a collection.
+fn id(record: &Json) -> &str {
+    record["id"].as_str().expect("an id")
+}
