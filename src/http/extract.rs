@@ -20,6 +20,15 @@ pub fn app(request: &HttpRequest) -> &App {
     request.app_data::<web::Data<App>>().expect("every server is built with its app").get_ref()
 }
 
+/// Marks a HEAD request, which the routes see as a GET.
+#[derive(Clone, Copy)]
+pub(crate) struct Head;
+
+/// True if only the headers of the answer will be sent. Matters to answers that would never end.
+pub fn is_head(request: &HttpRequest) -> bool {
+    request.extensions().contains::<Head>()
+}
+
 /// Who asks. Set by the request pipeline; an invalid token is a guest.
 pub fn caller(request: &HttpRequest) -> Caller {
     request.extensions().get::<Caller>().cloned().unwrap_or_default()

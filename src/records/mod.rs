@@ -19,6 +19,7 @@ pub mod record;
 mod rules;
 mod save;
 pub mod shows;
+pub mod truncate;
 mod update;
 mod validate;
 mod work;

@@ -96,14 +96,14 @@ fn not_listed(error: rusqlite::Error) -> RecordError {
 
 /// Which page is asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Page {
-    page: i64,
-    per_page: i64,
-    skip_total: bool,
+pub(crate) struct Page {
+    pub page: i64,
+    pub per_page: i64,
+    pub skip_total: bool,
 }
 
 impl Page {
-    fn of(request: &RequestInfo) -> Result<Page, RecordError> {
+    pub fn of(request: &RequestInfo) -> Result<Page, RecordError> {
         let number = |name: &str, default: i64| match request.query.get(name).map(String::as_str) {
             None | Some("") => Ok(default),
             Some(text) => text.parse::<i64>().map_err(|_| RecordError::Parameters),
@@ -121,18 +121,18 @@ impl Page {
         Ok(Page { page, per_page, skip_total })
     }
 
-    fn offset(self) -> i64 {
+    pub fn offset(self) -> i64 {
         (self.page - 1).saturating_mul(self.per_page)
     }
 
     /// A page that is not full is the last one: how many there are in all then needs no count.
-    fn total_by_rows(self, rows: usize) -> Option<i64> {
+    pub fn total_by_rows(self, rows: usize) -> Option<i64> {
         let rows = rows as i64;
         let is_last = rows < self.per_page && (rows > 0 || self.page == 1);
         is_last.then(|| self.offset() + rows)
     }
 
-    fn info(self, total: i64) -> PageInfo {
+    pub fn info(self, total: i64) -> PageInfo {
         let total_pages = if total < 0 { -1 } else { total.saturating_add(self.per_page - 1) / self.per_page };
         PageInfo { page: self.page, per_page: self.per_page, total_items: total, total_pages }
     }

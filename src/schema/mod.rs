@@ -9,6 +9,7 @@ pub mod draft;
 pub mod encoding;
 pub mod field;
 pub mod fields;
+pub mod import;
 pub mod indexes;
 pub mod install;
 pub mod row_sql;
