@@ -15,7 +15,7 @@ mod relation;
 mod scalar;
 mod select;
 #[cfg(test)]
-mod table;
+pub(crate) mod table;
 mod text;
 mod url;
 

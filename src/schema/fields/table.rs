@@ -61,13 +61,13 @@ pub(super) fn options(type_name: &str, rows: &[(Json, Json)]) {
         let mut definition = json!({ "type": type_name, "id": "f", "name": "f" });
         definition.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
         let mut errors = Errors::new();
-        Field::from_json(&definition).unwrap().check(true, &mut errors);
+        Field::from_json(&definition).unwrap().check(&mut errors);
         assert_eq!(codes(&errors.to_json()), *expected, "{definition}");
     }
 }
 
 /// A tree of errors with nothing but the codes.
-pub(super) fn codes(errors: &Json) -> Json {
+pub(crate) fn codes(errors: &Json) -> Json {
     match errors.get("code") {
         Some(code) => code.clone(),
         None => errors.as_object().unwrap().iter().map(|(key, value)| (key.clone(), codes(value))).collect(),
