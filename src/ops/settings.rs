@@ -212,7 +212,8 @@ impl Default for Logs {
 impl Settings {
     /// Reads the row of `_params`; defaults where it is missing.
     pub fn load(conn: &Connection) -> rusqlite::Result<Settings> {
-        let sql = "SELECT value FROM _params WHERE id = 'settings'";
+        // PocketBase leaves a blob.
+        let sql = "SELECT CAST(value AS TEXT) FROM _params WHERE id = 'settings'";
         let Some(text) = conn.query_row(sql, [], |row| row.get::<_, Option<String>>(0)).optional()?.flatten() else {
             return Ok(Settings::default());
         };

@@ -5,15 +5,13 @@ use serde_json::{Map, Value as Json};
 
 use super::work::Work;
 use super::{Record, RecordError, cascade, save};
+use crate::auth::installer::INSTALLER_EMAIL;
 use crate::errors::{Errors, Invalid};
 use crate::patterns;
 use crate::schema::{Collection, FieldKind};
 
 /// The fields of an auth record whose change has consequences beyond its row.
 const SENSITIVE: [&str; 4] = ["password", "email", "verified", "tokenKey"];
-
-/// The superuser that exists while the first real one is being made.
-const INSTALLER_EMAIL: &str = "__pbinstaller@example.com";
 
 /// What a request says about a password, beside the field itself.
 #[derive(Clone, Debug, Default)]
