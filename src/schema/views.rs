@@ -120,7 +120,7 @@ pub fn dry_run(conn: &Connection, schema: &Schema, query: &str) -> Result<(Arc<C
     for (position, field) in collection.fields.iter().enumerate() {
         let errors = validate::field(schema, &collection, None, field);
         if !errors.is_empty() {
-            return Err(ViewError(format!("invalid field {:?} ({position}): {}", field.name, errors.to_texts())));
+            return Err(ViewError(format!("invalid field {:?} ({position}): {errors}", field.name)));
         }
     }
     let collection = Arc::new(collection);
@@ -198,7 +198,7 @@ pub fn refresh(conn: &Connection, mut schema: Schema, except: &str) -> rusqlite:
             let next = schema.with(Arc::clone(&updated));
             let errors = validate::rules(&next, Some(&collection), &updated);
             if !errors.is_empty() {
-                log::warn!("the view {} needs other rules: {}", collection.name, errors.to_json());
+                log::warn!("the view {} needs other rules: {}", collection.name, errors);
                 continue;
             }
             create(conn, &updated.name, &shape.sql)?;

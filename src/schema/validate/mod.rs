@@ -104,7 +104,8 @@ fn without_via(name: &str) -> Result<(), Invalid> {
 
 fn name_is_free(candidate: &Candidate<'_>, errors: &mut Errors) -> rusqlite::Result<()> {
     let Candidate { conn, schema, present, wanted, .. } = *candidate;
-    let others = || schema.collections().iter().filter(|other| other.id != wanted.id);
+    let own_id = present.map_or(&wanted.id, |present| &present.id);
+    let others = || schema.collections().iter().filter(|other| other.id != *own_id && other.id != wanted.id);
     let name = wanted.name.to_lowercase();
     let own_name = present.is_some_and(|present| present.name.to_lowercase() == name);
     if others().any(|other| other.name.to_lowercase() == name) {
