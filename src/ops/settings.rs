@@ -9,6 +9,7 @@ mod validation;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use headwater_actors::Value;
 use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -213,10 +214,13 @@ impl Settings {
     /// Reads the row of `_params`; defaults where it is missing.
     pub fn load(conn: &Connection) -> rusqlite::Result<Settings> {
         let sql = "SELECT value FROM _params WHERE id = 'settings'";
-        let Some(text) = conn.query_row(sql, [], |row| row.get::<_, Option<String>>(0)).optional()?.flatten() else {
-            return Ok(Settings::default());
+        // The reference stores a blob.
+        let text = match conn.query_row(sql, [], |row| row.get(0)).optional()? {
+            Some(Value::Blob(text)) => text,
+            Some(Value::Text(text)) => text.into_bytes(),
+            _ => return Ok(Settings::default()),
         };
-        serde_json::from_str(&text)
+        serde_json::from_slice(&text)
             .map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error)))
     }
 
@@ -300,6 +304,8 @@ mod tests {
         assert_eq!(Settings::load(&conn).unwrap(), Settings::default());
         settings.store(&conn).unwrap();
         settings.store(&conn).unwrap();
+        assert_eq!(Settings::load(&conn).unwrap(), settings);
+        conn.execute_batch("UPDATE _params SET value = CAST(value AS BLOB)").unwrap();
         assert_eq!(Settings::load(&conn).unwrap(), settings);
         assert_eq!(serde_json::to_string(&settings.public()).unwrap(), FRESH);
     }
