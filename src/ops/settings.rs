@@ -9,7 +9,6 @@ mod validation;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use headwater_actors::Value;
 use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -213,14 +212,12 @@ impl Default for Logs {
 impl Settings {
     /// Reads the row of `_params`; defaults where it is missing.
     pub fn load(conn: &Connection) -> rusqlite::Result<Settings> {
-        let sql = "SELECT value FROM _params WHERE id = 'settings'";
-        // The reference stores a blob.
-        let text = match conn.query_row(sql, [], |row| row.get(0)).optional()? {
-            Some(Value::Blob(text)) => text,
-            Some(Value::Text(text)) => text.into_bytes(),
-            _ => return Ok(Settings::default()),
+        // PocketBase leaves a blob.
+        let sql = "SELECT CAST(value AS TEXT) FROM _params WHERE id = 'settings'";
+        let Some(text) = conn.query_row(sql, [], |row| row.get::<_, Option<String>>(0)).optional()?.flatten() else {
+            return Ok(Settings::default());
         };
-        serde_json::from_slice(&text)
+        serde_json::from_str(&text)
             .map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error)))
     }
 
