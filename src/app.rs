@@ -15,6 +15,8 @@ use crate::auth::AuthCache;
 use crate::auth::passwords::{Hasher, Policy};
 use crate::ops::data_dir::{self, DataDir, DataDirError};
 use crate::ops::settings::{Settings, SettingsCache};
+use crate::realtime::Realtime;
+use crate::records::Hooks;
 use crate::schema::{self, SchemaCache};
 
 /// What an operator decides when starting the server.
@@ -43,6 +45,10 @@ pub struct Inner {
     pub hasher: Hasher,
     /// Auth records and tokens that requests showed lately.
     pub auth_cache: AuthCache,
+    /// Clients that listen to changes.
+    pub realtime: Realtime,
+    /// Where extensions attach to the life of records.
+    pub record_hooks: Hooks,
     /// Taken at close, in this order: the directory is unlocked when nothing of ours touches it any more.
     open: Mutex<Option<(Checkpointer, File)>>,
 }
@@ -70,7 +76,10 @@ impl App {
         let settings = SettingsCache::new(Settings::load(&conn)?);
         let hasher = Hasher::start(Policy::load(&conn)?)?;
 
-        let (writer, _) = Writer::start(conn, WriterLimits::default(), Box::new(|_| {}))?;
+        let realtime = Realtime::default();
+        let published = realtime.clone();
+        let publish = Box::new(move |commit| published.publish(&commit));
+        let (writer, _) = Writer::start(conn, WriterLimits::default(), publish)?;
         let limits = ReaderLimits { time: config.query_timeout, ..ReaderLimits::default() };
         let readers = Readers::start(&database, limits, data_dir::prepare)?;
         let checkpoints = Connection::open(&database)?;
@@ -78,8 +87,11 @@ impl App {
         let checkpointer = Checkpointer::start(&database, checkpoints, writer.clone())?;
 
         let auth_cache = AuthCache::new();
+        let record_hooks = Hooks::default();
         let open = Mutex::new(Some((checkpointer, lock)));
-        Ok(App(Arc::new(Inner { config, writer, readers, schema, settings, hasher, auth_cache, open })))
+        let inner =
+            Inner { config, writer, readers, schema, settings, hasher, auth_cache, realtime, record_hooks, open };
+        Ok(App(Arc::new(inner)))
     }
 
     /// Lets queued writes finish, then closes the database and unlocks the directory.

@@ -52,6 +52,7 @@ pub struct Tx<'a> {
     conn: &'a Connection,
     changes: Vec<NewChange>,
     effects: Vec<Effect>,
+    ends_group: bool,
 }
 
 type Effect = Box<dyn FnOnce() + Send>;
@@ -79,8 +80,17 @@ impl Tx<'_> {
 
     /// Runs after the commit and before any job of the group is answered: the place to refresh caches. Never runs when
     /// the job or the commit fails. It must be quick and must not panic.
+    ///
+    /// Jobs of the same transaction run before it; a job whose effects the next ones must see also calls
+    /// [`Tx::end_group`].
     pub fn after_commit(&mut self, effect: impl FnOnce() + Send + 'static) {
         self.effects.push(Box::new(effect));
+    }
+
+    /// Lets no further job join this transaction if the job succeeds: those that follow run after its commit and its
+    /// effects.
+    pub fn end_group(&mut self) {
+        self.ends_group = true;
     }
 }
 
@@ -320,6 +330,9 @@ impl Writer {
                     effects.extend(tx.effects);
                     let last = changes[first..].last().map(|change| change.seq);
                     ended.push((job, last));
+                    if tx.ends_group {
+                        break;
+                    }
                 }
                 Ok(None) => ended.push((job, None)),
                 Err(error) => {
@@ -368,7 +381,7 @@ impl Writer {
         if !limits.single_statement {
             self.conn.prepare_cached("SAVEPOINT _hw_job")?.execute([])?;
         }
-        let mut tx = Tx { conn: &self.conn, changes: Vec::new(), effects: Vec::new() };
+        let mut tx = Tx { conn: &self.conn, changes: Vec::new(), effects: Vec::new(), ends_group: false };
         self.deadline.set(Some(Instant::now() + limits.time));
         self.in_job.store(true, Ordering::Relaxed);
         let succeeded = catch_unwind(AssertUnwindSafe(|| job.run(&mut tx))).unwrap_or_else(|panic| {

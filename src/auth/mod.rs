@@ -6,6 +6,7 @@
 pub mod admission;
 pub mod cache;
 pub mod identity;
+pub mod installer;
 pub mod login;
 pub mod methods;
 pub mod mfa;

@@ -3,11 +3,15 @@
 //! Errors go to standard error and the exit code tells: 0 for success, 1 for an error, 2 for a wrong call.
 
 mod serve;
+mod superuser;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+
+use crate::app::Config;
 
 /// A realtime-first backend in one binary and one SQLite file.
 #[derive(Parser)]
@@ -29,14 +33,19 @@ struct Cli {
 enum Command {
     /// Starts the server
     Serve(serve::Options),
+    /// Manages the accounts that may do everything
+    #[command(subcommand)]
+    Superuser(superuser::Command),
 }
 
 /// Runs the command of this process's arguments.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    let config = Config { dir: cli.dir, query_timeout: Duration::from_secs(cli.query_timeout), origins: Vec::new() };
     let result = match cli.command {
-        Command::Serve(options) => serve::run(cli.dir, cli.query_timeout, options),
+        Command::Serve(options) => serve::run(config, options),
+        Command::Superuser(command) => superuser::run(config, command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

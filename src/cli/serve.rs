@@ -1,7 +1,6 @@
 //! `headwater serve`: the server, until SIGINT or SIGTERM.
 
 use std::error::Error;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use actix_web::HttpServer;
@@ -9,6 +8,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::{App, Config};
+use crate::auth::installer;
 use crate::http;
 
 #[derive(Args)]
@@ -25,9 +25,9 @@ pub struct Options {
 /// How long open requests may take to end after a signal.
 const GRACE_SECONDS: u64 = 2;
 
-pub fn run(dir: PathBuf, query_timeout: u64, options: Options) -> Result<(), Box<dyn Error>> {
+pub fn run(config: Config, options: Options) -> Result<(), Box<dyn Error>> {
     raise_open_files_limit();
-    let config = Config { dir, query_timeout: Duration::from_secs(query_timeout), origins: options.origins };
+    let config = Config { origins: options.origins, ..config };
     actix_web::rt::System::new().block_on(serve(config, &options.http))
 }
 
@@ -35,6 +35,7 @@ async fn serve(config: Config, address: &str) -> Result<(), Box<dyn Error>> {
     let app = App::open(config)?;
     let shared = app.clone();
     let server = HttpServer::new(move || http::service(shared.clone()))
+        .on_connect(http::realtime::on_connect)
         .workers(std::thread::available_parallelism().map_or(2, usize::from))
         // A burst of reconnects after a restart must find room in the accept queue.
         .backlog(4096)
@@ -56,8 +57,14 @@ async fn serve(config: Config, address: &str) -> Result<(), Box<dyn Error>> {
     let handle = server.handle();
     let running = actix_web::rt::spawn(server);
     announce(&base);
+    match installer::invite(&app).await {
+        Ok(Some(token)) => announce_installer(&base, &token),
+        Ok(None) => {}
+        Err(error) => log::error!("no superuser exists, and the installer's account could not be made: {error}"),
+    }
 
     terminated().await?;
+    app.realtime.shutdown().await;
     handle.stop(true).await;
     running.await??;
     app.close().await;
@@ -69,6 +76,13 @@ fn announce(base: &str) {
     println!("{} Server started at {base}", crate::dates::now());
     println!("├─ REST API:  {base}/api/");
     println!("└─ Dashboard: {base}/_/");
+}
+
+/// How to make the first superuser.
+fn announce_installer(base: &str, token: &str) {
+    println!("\nThere is no superuser yet. Create one on this page within 30 minutes:");
+    println!("{base}/_/#/pbinstall/{token}");
+    println!("or stop the server and run: headwater superuser upsert EMAIL PASSWORD");
 }
 
 async fn terminated() -> std::io::Result<()> {

@@ -15,7 +15,8 @@ pub fn json(value: &impl Serialize) -> Result<HttpResponse, ApiError> {
 /// 200 with the part of this value that the `fields` parameter asks for; all of it if it does not stand in the query.
 pub fn picked(value: &impl Serialize, fields: Option<&str>) -> Result<HttpResponse, ApiError> {
     let Some(fields) = fields.filter(|text| !text.is_empty()) else { return json(value) };
-    let fields = Fields::parse(fields).map_err(|_| ApiError::bad_request(""))?;
+    // Clients know a parameter that makes no sense by an empty answer.
+    let Ok(fields) = Fields::parse(fields) else { return Ok(bytes_or_nothing(Vec::new())) };
     json(&fields.apply(serde_json::to_value(value).map_err(ApiError::internal)?))
 }
 
@@ -23,6 +24,11 @@ pub fn picked(value: &impl Serialize, fields: Option<&str>) -> Result<HttpRespon
 pub fn bytes(mut json: Vec<u8>) -> HttpResponse {
     json.push(b'\n');
     HttpResponse::Ok().content_type("application/json").body(json)
+}
+
+/// As [`bytes`]; a body without a byte where nothing was picked.
+pub fn bytes_or_nothing(json: Vec<u8>) -> HttpResponse {
+    if json.is_empty() { HttpResponse::Ok().finish() } else { bytes(json) }
 }
 
 /// 204.

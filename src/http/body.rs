@@ -44,6 +44,24 @@ impl Body {
         }
     }
 
+    /// The texts under a key; none if it is missing or null. In JSON they must be a list.
+    pub fn texts(&self, key: &str) -> Result<Vec<String>, ApiError> {
+        match self.values.get(key) {
+            None | Some(Json::Null) => Ok(Vec::new()),
+            Some(Json::Array(all)) if self.form => Ok(all.iter().map(form_text).collect()),
+            Some(Json::Array(all)) => {
+                let text = |value: &Json| match value {
+                    Json::Null => Ok(String::new()),
+                    Json::String(text) => Ok(text.clone()),
+                    _ => Err(malformed()),
+                };
+                all.iter().map(text).collect()
+            }
+            Some(value) if self.form => Ok(vec![form_text(value)]),
+            Some(_) => Err(malformed()),
+        }
+    }
+
     /// The whole number under a key; 0 if it is missing or null.
     pub fn integer(&self, key: &str) -> Result<i64, ApiError> {
         match self.values.get(key) {

@@ -20,6 +20,15 @@ pub fn app(request: &HttpRequest) -> &App {
     request.app_data::<web::Data<App>>().expect("every server is built with its app").get_ref()
 }
 
+/// Marks a HEAD request, which the routes see as a GET.
+#[derive(Clone, Copy)]
+pub(crate) struct Head;
+
+/// True if only the headers of the answer will be sent. Matters to answers that would never end.
+pub fn is_head(request: &HttpRequest) -> bool {
+    request.extensions().contains::<Head>()
+}
+
 /// Who asks. Set by the request pipeline; an invalid token is a guest.
 pub fn caller(request: &HttpRequest) -> Caller {
     request.extensions().get::<Caller>().cloned().unwrap_or_default()
@@ -77,8 +86,13 @@ pub fn info(request: &HttpRequest, context: Context) -> RequestInfo {
 
 /// First value of each query parameter, decoded.
 pub fn query(request: &HttpRequest) -> BTreeMap<String, String> {
+    parameters(request.query_string())
+}
+
+/// First value of each parameter of a query string, decoded.
+pub fn parameters(text: &str) -> BTreeMap<String, String> {
     let mut parameters = BTreeMap::new();
-    for (name, value) in form_urlencoded::parse(request.query_string().as_bytes()) {
+    for (name, value) in form_urlencoded::parse(text.as_bytes()) {
         if !parameters.contains_key(&*name) {
             parameters.insert(name.into_owned(), value.into_owned());
         }

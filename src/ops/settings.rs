@@ -212,7 +212,8 @@ impl Default for Logs {
 impl Settings {
     /// Reads the row of `_params`; defaults where it is missing.
     pub fn load(conn: &Connection) -> rusqlite::Result<Settings> {
-        let sql = "SELECT value FROM _params WHERE id = 'settings'";
+        // PocketBase leaves a blob.
+        let sql = "SELECT CAST(value AS TEXT) FROM _params WHERE id = 'settings'";
         let Some(text) = conn.query_row(sql, [], |row| row.get::<_, Option<String>>(0)).optional()?.flatten() else {
             return Ok(Settings::default());
         };
@@ -300,6 +301,8 @@ mod tests {
         assert_eq!(Settings::load(&conn).unwrap(), Settings::default());
         settings.store(&conn).unwrap();
         settings.store(&conn).unwrap();
+        assert_eq!(Settings::load(&conn).unwrap(), settings);
+        conn.execute_batch("UPDATE _params SET value = CAST(value AS BLOB)").unwrap();
         assert_eq!(Settings::load(&conn).unwrap(), settings);
         assert_eq!(serde_json::to_string(&settings.public()).unwrap(), FRESH);
     }

@@ -1,1 +1,214 @@
 //! The domain side of realtime: topics, options, who may see a change, and what it looks like to them.
+//!
+//! The Writer hands each commit to [`Realtime::publish`], which gives it to the hub of every worker thread. A hub asks
+//! [`visibility`] who sees it, and puts the frames into its clients' queues; the connections are [`sse`]. Nothing of this
+//! happens on the Writer's thread or before a write was answered.
+
+mod client;
+pub mod events;
+mod options;
+mod payload;
+mod questions;
+pub mod sse;
+mod topic;
+mod visibility;
+
+use std::cell::OnceCell;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+use dashmap::DashMap;
+use headwater_actors::hub::{ClientKey, Hub, HubHandle, HubState, HubStats, LocalHub, Refusal};
+use headwater_actors::subscription::SubscriptionLimits;
+use headwater_actors::{Commit, Position};
+
+pub use client::ClientId;
+use events::Events;
+use visibility::Visibility;
+
+use crate::app::App;
+use crate::auth;
+use crate::auth::tokens::TokenKind;
+use crate::records::Record;
+use crate::request::Caller;
+
+/// The name of the first event of every stream.
+const CONNECT: &str = "PB_CONNECT";
+
+/// All realtime clients of the server, and the way to them. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Realtime(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    /// One hub per worker thread that has ever had a client.
+    hubs: RwLock<Vec<HubHandle<Visibility>>>,
+    clients: DashMap<ClientId, Connected>,
+    events: Events,
+}
+
+/// Where a client is connected: requests about it may reach any worker.
+struct Connected {
+    /// The place in the list of hubs, which only grows.
+    hub: u32,
+    key: ClientKey,
+    ip: Option<IpAddr>,
+}
+
+/// The hub of one worker thread, started with its first client.
+#[derive(Clone, Default)]
+pub struct WorkerHub(Rc<OnceCell<(u32, LocalHub<Visibility>)>>);
+
+/// Why a client's topics were not set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubscribeError {
+    UnknownClient,
+    /// It was connected from another address.
+    OtherAddress,
+    /// It belongs to another caller.
+    OtherCaller,
+}
+
+impl Realtime {
+    /// What extensions may attach to.
+    pub fn events(&self) -> &Events {
+        &self.0.events
+    }
+
+    /// Gives a commit to all hubs. Called by the Writer after each commit, in order; never waits.
+    pub fn publish(&self, commit: &Arc<Commit>) {
+        for hub in self.hubs().iter() {
+            hub.publish(commit.clone());
+        }
+    }
+
+    /// Whoever listens as a record of this collection becomes a guest. To be called from `after_commit` when the secret of
+    /// the collection's auth tokens changed, or when the collection was deleted.
+    pub fn revoke(&self, collection_id: &str) {
+        for hub in self.hubs().iter() {
+            hub.revoke(collection_id.into());
+        }
+    }
+
+    /// Where a client is connected, if it may be spoken for from this address.
+    pub(crate) fn check(&self, client: &ClientId, ip: Option<IpAddr>) -> Result<(u32, ClientKey), SubscribeError> {
+        let connected = self.0.clients.get(client).ok_or(SubscribeError::UnknownClient)?;
+        if connected.ip == ip { Ok((connected.hub, connected.key)) } else { Err(SubscribeError::OtherAddress) }
+    }
+
+    /// Sets the topics of a client, as `caller` from now on. The answer comes when the set counts: every commit after it
+    /// is delivered.
+    pub async fn subscribe(
+        &self,
+        app: &App,
+        client: &ClientId,
+        ip: Option<IpAddr>,
+        caller: Caller,
+        topics: Vec<String>,
+    ) -> Result<(), SubscribeError> {
+        let (hub, key) = self.check(client, ip)?;
+        let hub = self.hub(hub).ok_or(SubscribeError::UnknownClient)?;
+        let from = app.writer.position().seq;
+        let record = caller.record().cloned();
+        hub.set_topics(key, topics, caller, from).await.map_err(|refusal| match refusal {
+            Refusal::UnknownClient => SubscribeError::UnknownClient,
+            Refusal::OtherCaller => SubscribeError::OtherCaller,
+        })?;
+        if let Some(record) = record {
+            self.confirm(app, &hub, key, &record).await;
+        }
+        Ok(())
+    }
+
+    /// A record that was changed between the request's look at it and the hub's first knowledge of it is looked at again:
+    /// from here on the hub sees every change itself.
+    async fn confirm(&self, app: &App, hub: &HubHandle<Visibility>, key: ClientKey, record: &Arc<Record>) {
+        let schema = app.schema.current();
+        let secret = |record: &Record| record.collection.auth().map(|auth| TokenKind::Auth.config(auth).secret.clone());
+        let fresh = match schema.by_id(&record.collection.id).cloned() {
+            None => None,
+            Some(collection) => {
+                let id = record.id().to_owned();
+                match app.readers.run(move |conn| auth::cache::load(conn, &collection, &id)).await {
+                    Ok(Ok(fresh)) => fresh,
+                    error => {
+                        log::warn!("realtime: a caller could not be confirmed and became a guest: {error:?}");
+                        None
+                    }
+                }
+            }
+        };
+        let fresh =
+            fresh.filter(|fresh| fresh.text("tokenKey") == record.text("tokenKey") && secret(fresh) == secret(record));
+        match fresh {
+            Some(fresh) if fresh.values == record.values => {}
+            Some(fresh) => hub.refresh(Caller::of(Arc::new(fresh))),
+            None => hub.demote(key),
+        }
+    }
+
+    /// Sends a message to all clients that listen to exactly this topic, with any options. The payload is JSON on a
+    /// single line.
+    pub fn send(&self, topic: &str, payload: Bytes) {
+        for hub in self.hubs().iter() {
+            hub.send(topic.into(), payload.clone());
+        }
+    }
+
+    /// Sends a message to one client that listens to exactly this text, and ends that subscription. False if there is no
+    /// such client, or if it is connected from another address.
+    pub async fn send_once(&self, client: &ClientId, ip: Option<IpAddr>, topic: &str, payload: Bytes) -> bool {
+        let Ok((hub, key)) = self.check(client, ip) else { return false };
+        let Some(hub) = self.hub(hub) else { return false };
+        hub.send_to(key, topic.to_owned(), payload, true).await
+    }
+
+    /// Ends all streams after what waits in them.
+    pub async fn shutdown(&self) {
+        for hub in self.hubs().clone() {
+            hub.stop().await;
+        }
+    }
+
+    /// The figures of all hubs together.
+    pub async fn stats(&self) -> HubStats {
+        let mut sum = HubStats::default();
+        for hub in self.hubs().clone() {
+            let stats = hub.stats().await;
+            sum.clients += stats.clients;
+            sum.interests += stats.interests;
+            sum.waiting += stats.waiting;
+            sum.cut += stats.cut;
+            sum.delivered = sum.delivered.max(stats.delivered);
+        }
+        sum
+    }
+
+    /// A client is gone.
+    fn forget(&self, client: &ClientId) {
+        self.0.clients.remove(client);
+    }
+
+    fn hubs(&self) -> std::sync::RwLockReadGuard<'_, Vec<HubHandle<Visibility>>> {
+        self.0.hubs.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hub(&self, place: u32) -> Option<HubHandle<Visibility>> {
+        self.hubs().get(place as usize).cloned()
+    }
+
+    /// The hub of this thread, and its place.
+    fn local<'a>(&self, app: &App, worker: &'a WorkerHub) -> &'a (u32, LocalHub<Visibility>) {
+        worker.0.get_or_init(|| {
+            let mut hubs = self.0.hubs.write().unwrap_or_else(PoisonError::into_inner);
+            // What is committed before the hub is in the list it never hears of; it has no client yet that could miss it.
+            let Position { epoch, seq } = app.writer.position();
+            let visibility = Visibility::new(app.clone());
+            let hub = Hub::start(HubState::new(visibility, epoch, seq, SubscriptionLimits::default()));
+            hubs.push(hub.handle().clone());
+            (hubs.len() as u32 - 1, hub)
+        })
+    }
+}

@@ -12,6 +12,7 @@ use rusqlite::Connection;
 use super::{Expanded, Record, shows};
 use crate::query::{Base, Select};
 use crate::request::{Context, RequestInfo};
+use crate::schema::indexes::Index;
 use crate::schema::{Collection, FieldKind, Rule, Schema};
 
 /// How deep paths are followed; what lies deeper is cut silently.
@@ -187,17 +188,10 @@ fn find_relation<'a>(schema: &'a Schema, from: &'a Collection, name: &'a str) ->
     if options.collection_id != from.id {
         return None;
     }
-    let is_unique = collection.indexes.iter().any(|text| is_unique_on(text, &field.name));
+    let is_unique =
+        collection.indexes.iter().filter_map(|text| Index::parse(text)).any(|index| index.is_unique_on(&field.name));
     let source = Source::Back { field: &field.name, is_multiple: field.is_multiple() };
     Some(Relation { collection, is_multiple: !is_unique, source })
-}
-
-/// True if the index alone makes values of the field unique.
-fn is_unique_on(index: &str, field: &str) -> bool {
-    let Some((head, columns)) = index.split_once('(') else { return false };
-    let is_unique = head.split_whitespace().nth(1).is_some_and(|word| word.eq_ignore_ascii_case("unique"));
-    let column = columns.split(')').next().unwrap_or_default();
-    is_unique && column.trim().trim_matches(['`', '"', '[', ']']).eq_ignore_ascii_case(field)
 }
 
 #[cfg(test)]

@@ -1,10 +1,33 @@
 //! Records: their values, how they are read, written and shown.
 
+mod auth_fields;
+mod autodates;
+pub mod batch;
+mod body;
+mod cascade;
+mod create;
+mod delete;
+pub mod error;
 mod excerpt;
 pub mod expand;
+pub mod hooks;
 pub mod output;
+mod passwords;
 pub mod pick;
+pub mod present;
+pub mod read;
 pub mod record;
+mod rules;
+mod save;
 pub mod shows;
+pub mod truncate;
+mod update;
+mod validate;
+mod work;
+pub mod write;
 
+pub use body::Input;
+pub use error::RecordError;
+pub use hooks::Hooks;
 pub use record::{Expanded, Record, Shows};
+pub use write::{Authority, Written};

@@ -3,13 +3,11 @@
 //! Everything that shows records (the API, realtime, files of exports) comes through here; nothing else decides what is
 //! left out. [`Record::shows`] must have been decided for the viewer before ([`super::shows`]).
 
-use std::io::Write;
-
-use headwater_actors::Value;
 use serde_json::{Map, Value as Json};
 
 use super::{Expanded, Record};
-use crate::schema::{Field, FieldKind};
+use crate::json;
+use crate::schema::Field;
 
 /// The keys beside the fields, in the alphabetical order in which all keys come.
 const EXTRAS: [&str; 3] = ["collectionId", "collectionName", "expand"];
@@ -32,7 +30,7 @@ pub fn to_json(record: &Record) -> Json {
     let mut object = Map::new();
     for (field, value) in collection.fields.iter().zip(&record.values) {
         if is_shown(record, field) {
-            object.insert(field.name.clone(), field_to_json(field, value));
+            object.insert(field.name.clone(), field.of().to_json(value));
         }
     }
     object.insert("collectionId".into(), Json::String(collection.id.clone()));
@@ -63,7 +61,7 @@ pub fn write_json(record: &Record, out: &mut Vec<u8>) {
         }
         if is_shown(record, field) {
             write_key(&field.name, start, out);
-            write_field(field, &record.values[position], out);
+            field.of().write_json(&record.values[position], out);
         }
     }
     for extra in extras {
@@ -88,7 +86,7 @@ fn write_key(name: &str, start: usize, out: &mut Vec<u8>) {
     if out.len() > start {
         out.push(b',');
     }
-    write_text(name, out);
+    json::write_text(name, out);
     out.push(b':');
 }
 
@@ -96,11 +94,11 @@ fn write_extra(record: &Record, name: &str, start: usize, out: &mut Vec<u8>) {
     match (name, &record.expand) {
         ("collectionId", _) => {
             write_key(name, start, out);
-            write_text(&record.collection.id, out);
+            json::write_text(&record.collection.id, out);
         }
         ("collectionName", _) => {
             write_key(name, start, out);
-            write_text(&record.collection.name, out);
+            json::write_text(&record.collection.name, out);
         }
         (_, Some(expand)) => {
             write_key(name, start, out);
@@ -117,47 +115,4 @@ fn write_extra(record: &Record, name: &str, start: usize, out: &mut Vec<u8>) {
         }
         (_, None) => {}
     }
-}
-
-/// A field's value as JSON. Of a password not even the hash is shown.
-fn field_to_json(field: &Field, value: &Value) -> Json {
-    match field.kind {
-        FieldKind::Password(_) => Json::String(String::new()),
-        _ => field.of().to_json(value),
-    }
-}
-
-/// Plain texts, which most values are, go from the row to the wire without a copy.
-fn write_field(field: &Field, value: &Value, out: &mut Vec<u8>) {
-    use FieldKind::*;
-    match (&field.kind, value) {
-        (Text(_) | Editor(_) | Email(_) | Url(_), Value::Text(text)) => write_text(text, out),
-        (Date(_) | Autodate(_), Value::Text(text)) if is_stored_date(text) => write_text(text, out),
-        (Select(_) | Relation(_) | File(_), Value::Text(text)) if !field.is_multiple() && !text.starts_with('[') => {
-            write_text(text, out)
-        }
-        _ => write_value(&field_to_json(field, value), out),
-    }
-}
-
-/// A date in the form that we write ourselves; others (older files) are read by their type first.
-fn is_stored_date(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    bytes.is_empty() || (bytes.len() == 24 && bytes[10] == b' ' && bytes[19] == b'.' && bytes[23] == b'Z')
-}
-
-fn write_text(text: &str, out: &mut Vec<u8>) {
-    // Most texts need no escape: one look, one copy.
-    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
-        out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
-        out.push(b'"');
-    } else {
-        // Writing to memory does not fail.
-        let _ = serde_json::to_writer(&mut *out, text);
-    }
-}
-
-fn write_value(value: &Json, out: &mut Vec<u8>) {
-    let _ = write!(out, "{value}");
 }

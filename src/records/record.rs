@@ -65,6 +65,11 @@ impl Record {
         Arc::new(Row { columns: self.collection.columns().clone(), values: self.values.clone().into() })
     }
 
+    /// As [`Record::to_row`], of a record that is no longer needed.
+    pub fn into_row(self) -> Row {
+        Row { columns: self.collection.columns().clone(), values: self.values.into() }
+    }
+
     pub fn id(&self) -> &str {
         self.text("id")
     }

@@ -1,13 +1,14 @@
 //! A collection: its fields, rules and options, as stored in `_collections` and as everything else reads it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use headwater_actors::Subject;
 use serde::{Deserialize, Serialize};
 
 use super::auth_options::AuthOptions;
 use super::field::Field;
+use super::row_sql::RowSql;
 
 /// The three kinds of collections. What only one kind has travels with it.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,6 +92,24 @@ struct Derived {
     columns: Arc<[Arc<str>]>,
     /// Field positions by name in alphabetical order: the order of keys in JSON.
     by_name: Arc<[usize]>,
+    row_sql: BuiltOnce,
+}
+
+/// Texts that are built when first asked for. They depend on the rest of the collection alone, and a copy, which may be
+/// about to change, begins without them.
+#[derive(Debug, Default)]
+struct BuiltOnce(OnceLock<RowSql>);
+
+impl Clone for BuiltOnce {
+    fn clone(&self) -> BuiltOnce {
+        BuiltOnce::default()
+    }
+}
+
+impl PartialEq for BuiltOnce {
+    fn eq(&self, _: &BuiltOnce) -> bool {
+        true
+    }
 }
 
 impl Collection {
@@ -119,6 +138,7 @@ impl Collection {
             position: names.iter().enumerate().map(|(index, name)| (name.clone(), index)).collect(),
             columns: names.into(),
             by_name: by_name.into(),
+            row_sql: BuiltOnce::default(),
         };
     }
 
@@ -170,6 +190,11 @@ impl Collection {
     /// The column names in field order, shared by all rows of this schema version.
     pub fn columns(&self) -> &Arc<[Arc<str>]> {
         &self.derived.columns
+    }
+
+    /// The SQL texts for single rows. Only for a collection that is no longer changed.
+    pub fn row_sql(&self) -> &RowSql {
+        self.derived.row_sql.0.get_or_init(|| RowSql::new(self))
     }
 
     /// Field positions in alphabetical order of their names.

@@ -118,6 +118,8 @@ pub(super) async fn in_one_job<T: Send + 'static>(
         let schema = store::load(tx.conn())?;
         let (schema, result, concerned) = change(tx.conn(), schema)?;
         let schema = Arc::new(schema);
+        // Writes of records rely on the shared snapshot to be that of the database.
+        tx.end_group();
         tx.after_commit(move || {
             app_after.schema.replace(schema);
             concerned.iter().for_each(|id| app_after.auth_cache.forget_collection(id));

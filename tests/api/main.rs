@@ -9,5 +9,6 @@ mod defects;
 mod directory;
 mod harness;
 mod query;
+mod realtime;
 mod records;
 mod serve;

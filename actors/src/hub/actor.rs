@@ -115,6 +115,11 @@ impl<A: Audience> HubHandle<A> {
         self.addr.do_send(Revoke(subject));
     }
 
+    /// A caller who is known here has these values.
+    pub fn refresh(&self, caller: A::Caller) {
+        self.addr.do_send(Refresh(caller));
+    }
+
     /// One client becomes a guest.
     pub fn demote(&self, client: ClientKey) {
         self.addr.do_send(Demote(client));
@@ -263,6 +268,18 @@ impl<A: Audience> Handler<Revoke> for Hub<A> {
 
     fn handle(&mut self, Revoke(subject): Revoke, ctx: &mut Context<Self>) {
         self.act(ctx, |state| state.revoke(subject));
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Refresh<C>(C);
+
+impl<A: Audience> Handler<Refresh<A::Caller>> for Hub<A> {
+    type Result = ();
+
+    fn handle(&mut self, Refresh(caller): Refresh<A::Caller>, _: &mut Context<Self>) {
+        self.state.borrow_mut().refresh(caller);
     }
 }
 

@@ -237,6 +237,13 @@ impl<A: Audience> Roster<A> {
         }
     }
 
+    pub(super) fn refresh_known(&mut self, audience: &A, caller: A::Caller) {
+        match self.caller_key(audience, &caller) {
+            Some(key) if key != GUEST => self.refresh(key, caller),
+            _ => {}
+        }
+    }
+
     /// All clients of a caller act as guests from now on.
     pub(super) fn demote_all(&mut self, caller: CallerKey) {
         let keys: Vec<ClientKey> =

@@ -77,6 +77,8 @@ pub struct HubState<A: Audience> {
     /// Counts whatever puts frames into queues.
     turn: u64,
     cut: u64,
+    /// The server is stopping: who still comes is told so at once.
+    stopped: bool,
     effects: Effects,
 }
 
@@ -93,6 +95,7 @@ impl<A: Audience> HubState<A> {
             delivered: at,
             turn: 0,
             cut: 0,
+            stopped: false,
             effects: Effects::default(),
         }
     }
@@ -122,8 +125,12 @@ impl<A: Audience> HubState<A> {
         let subscription = self.roster.connect(protocol, data, sink);
         let frame = first(subscription.key);
         self.turn += 1;
-        subscription.state.borrow_mut().push(frame, self.turn, &self.limits);
-        subscription
+        let state = &mut *subscription.state.borrow_mut();
+        state.push(frame, self.turn, &self.limits);
+        if self.stopped {
+            state.end(Ending::Stopped);
+        }
+        subscription.clone()
     }
 
     /// A client went.
@@ -157,6 +164,11 @@ impl<A: Audience> HubState<A> {
             self.deliver(&commit, decided);
         }
         self.run()
+    }
+
+    /// A caller who is known here has these values, at once.
+    pub fn refresh(&mut self, caller: A::Caller) {
+        self.roster.refresh_known(&self.audience, caller);
     }
 
     /// One client becomes a guest at once.
@@ -245,6 +257,7 @@ impl<A: Audience> HubState<A> {
 
     /// The server is stopping: streams end after what waits in them.
     pub fn stop(&mut self) -> Effects {
+        self.stopped = true;
         for client in self.roster.clients() {
             client.subscription.state.borrow_mut().end(Ending::Stopped);
             self.effects.wake.push(client.subscription.clone());

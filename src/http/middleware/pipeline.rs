@@ -116,6 +116,7 @@ where
     }
     // The codec remembers that it was a HEAD and leaves the body out.
     if request.method() == Method::HEAD {
+        request.extensions_mut().insert(extract::Head);
         request.head_mut().method = Method::GET;
     }
     let response = routes.call(request).await?;

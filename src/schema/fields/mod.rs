@@ -8,12 +8,14 @@ mod email;
 mod file;
 mod geo_point;
 mod json;
-mod list;
+pub(crate) mod list;
 mod number;
 mod password;
 mod relation;
 mod scalar;
 mod select;
+#[cfg(test)]
+pub(crate) mod table;
 mod text;
 mod url;
 

@@ -1,0 +1,32 @@
+//! What an event says: `{"record":{…},"action":"…"}`, on one line.
+
+use bytes::Bytes;
+use headwater_actors::Action;
+
+use super::options::Options;
+use crate::records::{Record, output};
+
+/// The record must have been decided ([`crate::records::shows`]) and expanded for who will see it.
+pub(super) fn payload(record: &Record, action: Action, options: Option<&Options>) -> Bytes {
+    let mut out = Vec::with_capacity(256);
+    out.extend_from_slice(br#"{"record":"#);
+    let fields = options.map(|options| &options.fields).filter(|fields| !fields.is_empty());
+    match fields {
+        None => output::write_json(record, &mut out),
+        Some(fields) => {
+            // Writing JSON into a Vec cannot fail.
+            let _ = serde_json::to_writer(&mut out, &fields.apply(output::to_json(record)));
+        }
+    }
+    out.extend_from_slice(br#","action":""#);
+    out.extend_from_slice(action.as_str().as_bytes());
+    out.extend_from_slice(br#""}"#);
+    // A stored JSON text may be written over several lines. Between its values, where alone they can stand, line ends are
+    // as good as blanks; in a stream they would end the data.
+    for byte in &mut out {
+        if matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
+    out.into()
+}

@@ -1,0 +1,215 @@
+//! What only the database can tell about a commit: expressions of rules, filters of subscriptions, relations to expand.
+//!
+//! All questions of a commit go to one Reader together, each for a record as the commit left it (or as it was before a
+//! delete). Rules, which owners wrote, come before filters, which anybody may write.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use headwater_actors::hub::{Decided, Delivery, InterestId};
+use headwater_actors::{Action, Readers};
+use rusqlite::{Connection, ErrorCode};
+
+use super::options::Options;
+use super::payload::payload;
+use crate::query::{Base, QueryError, Select};
+use crate::records::{Record, Shows, expand, shows};
+use crate::request::{Caller, Context, RequestInfo};
+use crate::schema::{Rule, Schema};
+
+/// How long the rules of one commit may keep a hub waiting.
+const RULES_TIME: Duration = Duration::from_secs(10);
+/// How long its filters may. Who passes it is cut off, and the others are asked anew without him.
+const FILTERS_TIME: Duration = Duration::from_secs(1);
+
+/// The questions of one commit.
+pub(super) struct Questions {
+    schema: Arc<Schema>,
+    subjects: Vec<Subject>,
+    /// Each with the place of its subject.
+    of_rules: VecDeque<(usize, Question)>,
+    of_filters: VecDeque<(usize, Question)>,
+}
+
+struct Subject {
+    /// The place of the change in its commit.
+    change: usize,
+    action: Action,
+    record: Record,
+}
+
+/// Whether one listener sees a record, and as what.
+pub(super) struct Question {
+    pub interest: InterestId,
+    pub rule: Rule,
+    pub options: Option<Arc<Options>>,
+    pub caller: Caller,
+}
+
+/// What a Reader made of questions.
+struct Answers {
+    subjects: Vec<Subject>,
+    decided: Decided,
+    /// Not asked, because the time was over.
+    rest: VecDeque<(usize, Question)>,
+}
+
+impl Questions {
+    pub(super) fn new(schema: Arc<Schema>) -> Questions {
+        Questions { schema, subjects: Vec::new(), of_rules: VecDeque::new(), of_filters: VecDeque::new() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.subjects.is_empty()
+    }
+
+    /// Adds questions about one change.
+    pub(super) fn add(&mut self, change: usize, action: Action, record: Record, questions: Vec<Question>) {
+        let place = self.subjects.len();
+        self.subjects.push(Subject { change, action, record });
+        for question in questions {
+            let filters = question.options.as_ref().is_some_and(|options| options.filter().is_some());
+            let list = if filters { &mut self.of_filters } else { &mut self.of_rules };
+            list.push_back((place, question));
+        }
+    }
+
+    /// Asks all of it.
+    pub(super) async fn ask(self, readers: &Readers, decided: &mut Decided) {
+        let Questions { schema, mut subjects, of_rules, of_filters } = self;
+        for (time, mut questions) in [(RULES_TIME, of_rules), (FILTERS_TIME, of_filters)] {
+            while !questions.is_empty() {
+                let interests: Vec<InterestId> = questions.iter().map(|(_, question)| question.interest).collect();
+                let schema = schema.clone();
+                let asked = readers.run_within(time, move |conn| answer_all(conn, &schema, subjects, questions)).await;
+                let answers = match asked {
+                    Ok(answers) => answers,
+                    Err(error) => {
+                        log::warn!("realtime: {} listeners could not be decided: {error}", interests.len());
+                        decided.failed.extend(interests);
+                        return;
+                    }
+                };
+                subjects = answers.subjects;
+                questions = answers.rest;
+                decided.deliveries.extend(answers.decided.deliveries);
+                decided.failed.extend(answers.decided.failed);
+            }
+        }
+    }
+}
+
+/// Why there is no answer.
+enum Unanswered {
+    /// The listener sees nothing: what it asks for is no question at all, and will not be one the next time.
+    Senseless,
+    /// The time was over.
+    Interrupted,
+    /// The database did not answer; it might another time.
+    Failed,
+}
+
+fn answer_all(
+    conn: &Connection,
+    schema: &Schema,
+    subjects: Vec<Subject>,
+    mut questions: VecDeque<(usize, Question)>,
+) -> Answers {
+    let mut decided = Decided::default();
+    while let Some((place, question)) = questions.pop_front() {
+        let Some(subject) = subjects.get(place) else { continue };
+        match answer(conn, schema, subject, &question) {
+            Ok(delivery) => decided.deliveries.extend(delivery),
+            Err(Unanswered::Senseless) => {}
+            Err(Unanswered::Failed) => decided.failed.push(question.interest),
+            Err(Unanswered::Interrupted) => {
+                decided.failed.push(question.interest);
+                // The same listener would use up the time again.
+                questions.retain(|(_, other)| other.interest != question.interest);
+                break;
+            }
+        }
+    }
+    Answers { subjects, decided, rest: questions }
+}
+
+fn answer(
+    conn: &Connection,
+    schema: &Schema,
+    subject: &Subject,
+    question: &Question,
+) -> Result<Option<Delivery>, Unanswered> {
+    let options = question.options.as_deref();
+    let request = RequestInfo {
+        context: Context::Realtime,
+        method: "GET".into(),
+        query: options.map(|options| options.query.clone()).unwrap_or_default(),
+        headers: options.map(|options| options.headers.clone()).unwrap_or_default(),
+        caller: question.caller.clone(),
+        ..RequestInfo::default()
+    };
+    let filter = options.and_then(Options::filter);
+    if !meets(conn, schema, &subject.record, &request, &question.rule, filter)? {
+        return Ok(None);
+    }
+    let mut record = subject.record.clone();
+    record.shows = Shows::default();
+    if !shows::decide_without_database(std::slice::from_mut(&mut record), &request) {
+        // The record may be gone from its table, or another one by now: the manager's rule is asked of it as it was.
+        let rule = shows::manage_rule(&record.collection).map_or(Rule::Sealed, |rule| Rule::When(rule.into()));
+        record.shows.email = match meets(conn, schema, &subject.record, &request, &rule, None) {
+            Err(Unanswered::Senseless) => false,
+            shown => shown?,
+        };
+    }
+    if let Some(paths) = options.and_then(Options::expand) {
+        expand::expand(conn, schema, std::slice::from_mut(&mut record), paths, &request).map_err(unanswered)?;
+    }
+    let payload = payload(&record, subject.action, options);
+    Ok(Some(Delivery { change: subject.change, interest: question.interest, payload }))
+}
+
+/// Whether a record meets a rule and a filter.
+fn meets(
+    conn: &Connection,
+    schema: &Schema,
+    record: &Record,
+    request: &RequestInfo,
+    rule: &Rule,
+    filter: Option<&str>,
+) -> Result<bool, Unanswered> {
+    let mut select = Select::new(schema, &record.collection, request, Base::Snapshot(record));
+    match rule {
+        Rule::Sealed => return Ok(false),
+        Rule::Open if filter.is_none() => return Ok(true),
+        Rule::Open => {}
+        Rule::When(rule) => {
+            select.rule(rule).map_err(refused)?;
+        }
+    }
+    if let Some(filter) = filter {
+        select.filter(filter).map_err(refused)?;
+    }
+    select.exists().any(conn).map_err(unanswered)
+}
+
+fn refused(error: QueryError) -> Unanswered {
+    log::debug!("realtime: {error}");
+    Unanswered::Senseless
+}
+
+fn unanswered(error: rusqlite::Error) -> Unanswered {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::OperationInterrupted) => Unanswered::Interrupted,
+        // The statement itself was refused, as it will be each time.
+        Some(ErrorCode::Unknown | ErrorCode::TooBig | ErrorCode::TypeMismatch) => {
+            log::debug!("realtime: {error}");
+            Unanswered::Senseless
+        }
+        _ => {
+            log::warn!("realtime: a rule could not be decided: {error}");
+            Unanswered::Failed
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Deleting a record, with all that belongs to it.
+
+use std::sync::Arc;
+
+use headwater_actors::{Action, JobLimits};
+
+use super::rules::{self, Find, Gate};
+use super::work::Work;
+use super::{Authority, RecordError, cascade};
+use crate::app::App;
+use crate::request::RequestInfo;
+use crate::schema::{Collection, Schema};
+
+/// A deletion that is ready to be made.
+pub(crate) struct Delete {
+    schema: Arc<Schema>,
+    collection: Arc<Collection>,
+    id: String,
+    find: Find,
+}
+
+impl Delete {
+    pub fn prepare(
+        schema: &Arc<Schema>,
+        collection: &Arc<Collection>,
+        id: &str,
+        request: &RequestInfo,
+        authority: Authority,
+    ) -> Result<Delete, RecordError> {
+        let gate = Gate::of(rules::of_action(collection, Action::Delete), request, authority)?;
+        let find = rules::find(schema, collection, request, gate, id)?;
+        Ok(Delete { schema: schema.clone(), collection: collection.clone(), id: id.to_owned(), find })
+    }
+
+    pub fn limits(&self, app: &App) -> JobLimits {
+        let is_one = cascade::is_unreferenced(&self.schema, &self.collection) && !app.record_hooks.join(Action::Delete);
+        if is_one { JobLimits::ONE } else { JobLimits::MANY }
+    }
+
+    pub fn run(self, work: &mut Work<'_, '_>) -> Result<(), RecordError> {
+        work.expect(&self.schema)?;
+        let record = self.find.run(work.conn(), &self.collection, &self.id)?;
+        cascade::remove(work, record)
+    }
+}

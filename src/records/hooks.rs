@@ -1,0 +1,85 @@
+//! The places in the life of a record where extensions attach.
+//!
+//! Request hooks surround a whole request, from before the rule's answer is acted on to after the commit. The others
+//! run inside the Writer's transaction, so they must be quick; all of them cost nothing while nobody is attached.
+
+use std::sync::Arc;
+
+use headwater_actors::Action;
+
+use super::{Record, RecordError};
+use crate::app::App;
+use crate::hooks::{Hook, Tagged};
+use crate::request::RequestInfo;
+
+/// All hooks of records.
+#[derive(Default)]
+pub struct Hooks {
+    pub create: Stages,
+    pub update: Stages,
+    pub delete: Stages,
+    /// Around the checks of a record that is about to be created or updated.
+    pub validate: RecordHook,
+    /// Before a record is shown to the caller of the request.
+    pub enrich: Hook<EnrichEvent, RecordError>,
+}
+
+pub type RecordHook = Hook<RecordEvent, RecordError>;
+
+/// The stages of one action, outermost first.
+#[derive(Default)]
+pub struct Stages {
+    /// Around the write, validation included.
+    pub write: RecordHook,
+    /// Around the statement that changes the row.
+    pub execute: RecordHook,
+    /// After the commit.
+    pub after_success: RecordHook,
+}
+
+impl Hooks {
+    pub(super) fn of(&self, action: Action) -> &Stages {
+        match action {
+            Action::Create => &self.create,
+            Action::Update => &self.update,
+            Action::Delete => &self.delete,
+        }
+    }
+
+    /// True if something may run inside the job of this action besides our own steps.
+    pub(super) fn join(&self, action: Action) -> bool {
+        let stages = self.of(action);
+        !(stages.write.is_empty() && stages.execute.is_empty() && self.validate.is_empty())
+    }
+}
+
+/// A record on its way.
+pub struct RecordEvent {
+    pub app: App,
+    pub action: Action,
+    /// Before the commit handlers may change it, but for its collection.
+    pub record: Record,
+    /// As it was stored, for updates and deletes.
+    pub before: Option<Record>,
+    /// None where the server itself writes.
+    pub request: Option<Arc<RequestInfo>>,
+}
+
+impl Tagged for RecordEvent {
+    fn tags(&self) -> [&str; 2] {
+        [&self.record.collection.name, &self.record.collection.id]
+    }
+}
+
+/// A record that is about to be shown.
+pub struct EnrichEvent {
+    pub app: App,
+    pub record: Record,
+    pub request: Arc<RequestInfo>,
+}
+
+impl Tagged for EnrichEvent {
+    fn tags(&self) -> [&str; 2] {
+        [&self.record.collection.name, &self.record.collection.id]
+    }
+}

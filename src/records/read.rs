@@ -1,0 +1,175 @@
+//! Reading records for the caller of a request: one, or a page of them (records.md §3, §4).
+//!
+//! Each read is one job on a reader thread, from the query to the bytes of the answer.
+
+use std::sync::Arc;
+
+use super::present::{PageInfo, Presentation};
+use super::rules::{self, Gate};
+use super::{Authority, RecordError};
+use crate::app::App;
+use crate::query::{Base, Select};
+use crate::request::RequestInfo;
+use crate::schema::Collection;
+
+const DEFAULT_PER_PAGE: i64 = 30;
+const MAX_PER_PAGE: i64 = 1000;
+
+/// The record as JSON, if the view rule lets the caller see it.
+pub async fn view(
+    app: &App,
+    collection: &Arc<Collection>,
+    id: &str,
+    request: RequestInfo,
+) -> Result<Vec<u8>, RecordError> {
+    let gate = Gate::of(&collection.rules.view, &request, Authority::Rules)?;
+    let schema = app.schema.current();
+    let find = rules::find(&schema, collection, &request, gate, id)?;
+    let presentation = Presentation::of(&request);
+    let (job_app, collection, id, request) = (app.clone(), collection.clone(), id.to_owned(), Arc::new(request));
+    app.readers
+        .run(move |conn| {
+            let mut records = [find.run(conn, &collection, &id)?];
+            presentation.prepare(&job_app, conn, &schema, &mut records, &request)?;
+            Ok(presentation.one(&records[0]))
+        })
+        .await?
+}
+
+/// A page of records.
+pub struct List {
+    pub json: Vec<u8>,
+    /// The caller's filter was narrowed by a rule and found nothing: guessing at what the rule hides looks like this.
+    pub is_empty_search: bool,
+}
+
+/// A page of the records that the list rule lets the caller see.
+pub async fn list(app: &App, collection: &Arc<Collection>, request: RequestInfo) -> Result<List, RecordError> {
+    let gate = Gate::of(&collection.rules.list, &request, Authority::Rules)?;
+    let asked = Page::of(&request)?;
+    let schema = app.schema.current();
+
+    let mut select = Select::new(&schema, collection, &request, Base::Stored);
+    if let Gate::When(rule) = gate {
+        select.rule(rule)?;
+    }
+    let parameter = |name: &str| request.query.get(name).map(String::as_str).filter(|text| !text.is_empty());
+    let filter = parameter("filter");
+    if let Some(filter) = filter {
+        select.filter(filter)?;
+    }
+    if let Some(sort) = parameter("sort") {
+        select.sort(sort)?;
+    }
+    let rows = select.rows(Some((asked.per_page as u64, asked.offset() as u64)));
+    let count = (!asked.skip_total).then(|| select.count());
+    let is_search = filter.is_some() && gate != Gate::Open;
+
+    let presentation = Presentation::of(&request);
+    let (job_app, collection, request) = (app.clone(), collection.clone(), Arc::new(request));
+    app.readers
+        .run(move |conn| {
+            let mut records = rows.records(conn, &collection).map_err(not_listed)?;
+            let total = match &count {
+                None => -1,
+                Some(count) => match asked.total_by_rows(records.len()) {
+                    Some(total) => total,
+                    None => count.number(conn).map_err(not_listed)? as i64,
+                },
+            };
+            presentation.prepare(&job_app, conn, &schema, &mut records, &request)?;
+            let json = presentation.page(&records, asked.info(total));
+            Ok(List { json, is_empty_search: is_search && records.is_empty() })
+        })
+        .await?
+}
+
+/// A query that fails while it runs is the fault of who wrote it; a broken database is not.
+fn not_listed(error: rusqlite::Error) -> RecordError {
+    let is_of_the_query = error.sqlite_error().is_some_and(|e| e.extended_code == rusqlite::ffi::SQLITE_ERROR);
+    if is_of_the_query {
+        log::debug!("list: {error}");
+        return RecordError::Parameters;
+    }
+    error.into()
+}
+
+/// Which page is asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Page {
+    pub page: i64,
+    pub per_page: i64,
+    pub skip_total: bool,
+}
+
+impl Page {
+    pub fn of(request: &RequestInfo) -> Result<Page, RecordError> {
+        let number = |name: &str, default: i64| match request.query.get(name).map(String::as_str) {
+            None | Some("") => Ok(default),
+            Some(text) => text.parse::<i64>().map_err(|_| RecordError::Parameters),
+        };
+        let page = number("page", 1)?.max(1);
+        let per_page = match number("perPage", DEFAULT_PER_PAGE)? {
+            ..=0 => DEFAULT_PER_PAGE,
+            per_page => per_page.min(MAX_PER_PAGE),
+        };
+        let skip_total = match request.query.get("skipTotal").map(String::as_str) {
+            None | Some("" | "0" | "f" | "F" | "false" | "FALSE" | "False") => false,
+            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => true,
+            Some(_) => return Err(RecordError::Parameters),
+        };
+        Ok(Page { page, per_page, skip_total })
+    }
+
+    pub fn offset(self) -> i64 {
+        (self.page - 1).saturating_mul(self.per_page)
+    }
+
+    /// A page that is not full is the last one: how many there are in all then needs no count.
+    pub fn total_by_rows(self, rows: usize) -> Option<i64> {
+        let rows = rows as i64;
+        let is_last = rows < self.per_page && (rows > 0 || self.page == 1);
+        is_last.then(|| self.offset() + rows)
+    }
+
+    pub fn info(self, total: i64) -> PageInfo {
+        let total_pages = if total < 0 { -1 } else { total.saturating_add(self.per_page - 1) / self.per_page };
+        PageInfo { page: self.page, per_page: self.per_page, total_items: total, total_pages }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(query: &[(&str, &str)]) -> Option<Page> {
+        let query = query.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        Page::of(&RequestInfo { query, ..RequestInfo::default() }).ok()
+    }
+
+    #[test]
+    fn limits_and_wrong_parameters() {
+        let of = |page, per_page| Some(Page { page, per_page, skip_total: false });
+        assert_eq!(page(&[]), of(1, 30));
+        assert_eq!(page(&[("page", ""), ("perPage", "")]), of(1, 30));
+        assert_eq!(page(&[("page", "0"), ("perPage", "-5")]), of(1, 30));
+        assert_eq!(page(&[("page", "7"), ("perPage", "1001")]), of(7, 1000));
+        assert_eq!(page(&[("page", "x")]), None);
+        assert_eq!(page(&[("perPage", "1.5")]), None);
+        assert_eq!(page(&[("skipTotal", "yes")]), None);
+        assert_eq!(page(&[("skipTotal", "T")]).map(|page| page.skip_total), Some(true));
+        assert_eq!(page(&[("page", "9223372036854775807")]).map(Page::offset), Some(i64::MAX));
+    }
+
+    #[test]
+    fn a_page_that_is_not_full_tells_the_total() {
+        let page = |page| Page { page, per_page: 10, skip_total: false };
+        assert_eq!(page(1).total_by_rows(0), Some(0));
+        assert_eq!(page(1).total_by_rows(10), None);
+        assert_eq!(page(3).total_by_rows(4), Some(24));
+        assert_eq!(page(3).total_by_rows(0), None);
+        assert_eq!(page(1).info(21).total_pages, 3);
+        assert_eq!(page(1).info(0).total_pages, 0);
+        assert_eq!(page(1).info(-1).total_pages, -1);
+    }
+}

@@ -1,0 +1,201 @@
+//! The one way to write records: the API, auth flows, the command line and batches all come through here.
+//!
+//! A write is prepared on the caller's thread (casts, generated values, hashes, rules as SQL), then runs as one job on
+//! the Writer, where the rule is asked and the row is read, checked and written, all at one moment. When the call
+//! returns the change is committed. If the collections changed between the two, the write is prepared anew.
+
+use std::sync::Arc;
+
+use headwater_actors::{Action, JobLimits, Position, Tx};
+use serde_json::{Map, Value as Json};
+
+use super::body::Input;
+use super::create::Create;
+use super::delete::Delete;
+use super::hooks::RecordEvent;
+use super::update::Update;
+use super::work::{self, Work};
+use super::{Record, RecordError};
+use crate::app::App;
+use crate::request::RequestInfo;
+use crate::schema::{Collection, Schema};
+
+/// On whose word a write happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authority {
+    /// The caller's: the collection's rules decide.
+    Rules,
+    /// The server's own: no rule is asked, and every field may be set.
+    System,
+}
+
+impl Authority {
+    pub(crate) fn may_set_hidden(self, request: &RequestInfo) -> bool {
+        self == Authority::System || request.caller.is_superuser()
+    }
+}
+
+/// A record as it was written.
+#[derive(Debug)]
+pub struct Written {
+    pub record: Record,
+    /// Where the last change of the write stands in the stream.
+    pub position: Option<Position>,
+    /// The request with the body as rules saw it.
+    pub request: Arc<RequestInfo>,
+}
+
+/// How often a write is prepared while the collections keep changing.
+const ATTEMPTS: usize = 3;
+
+/// Creates a record for the caller of the request.
+pub async fn create(
+    app: &App,
+    collection: &Arc<Collection>,
+    input: Input,
+    request: RequestInfo,
+) -> Result<Written, RecordError> {
+    create_as(app, collection, input, request, Authority::Rules).await
+}
+
+/// Changes the given fields of a record for the caller of the request.
+pub async fn update(
+    app: &App,
+    collection: &Arc<Collection>,
+    id: &str,
+    input: Input,
+    request: RequestInfo,
+) -> Result<Written, RecordError> {
+    update_as(app, collection, id, input, request, Authority::Rules).await
+}
+
+/// Deletes a record for the caller of the request.
+pub async fn delete(
+    app: &App,
+    collection: &Arc<Collection>,
+    id: &str,
+    request: RequestInfo,
+) -> Result<Option<Position>, RecordError> {
+    delete_as(app, collection, id, request, Authority::Rules).await
+}
+
+/// Creates a record by the server itself. Values are checked as always; a password is given in clear.
+pub async fn create_by_system(
+    app: &App,
+    collection: &Arc<Collection>,
+    values: Map<String, Json>,
+) -> Result<Record, RecordError> {
+    let written = create_as(app, collection, values.into(), RequestInfo::default(), Authority::System).await?;
+    Ok(written.record)
+}
+
+/// Changes the given fields of a record by the server itself. A changed password or address ends the record's tokens.
+pub async fn update_by_system(
+    app: &App,
+    collection: &Arc<Collection>,
+    id: &str,
+    values: Map<String, Json>,
+) -> Result<Record, RecordError> {
+    let written = update_as(app, collection, id, values.into(), RequestInfo::default(), Authority::System).await?;
+    Ok(written.record)
+}
+
+/// Deletes a record by the server itself, with all that belongs to it.
+pub async fn delete_by_system(app: &App, collection: &Arc<Collection>, id: &str) -> Result<(), RecordError> {
+    delete_as(app, collection, id, RequestInfo::default(), Authority::System).await.map(drop)
+}
+
+async fn create_as(
+    app: &App,
+    collection: &Arc<Collection>,
+    input: Input,
+    request: RequestInfo,
+    authority: Authority,
+) -> Result<Written, RecordError> {
+    let mut request = Arc::new(request);
+    for _ in 0..ATTEMPTS {
+        let (schema, collection) = current(app, collection)?;
+        let create = Create::prepare(app, &schema, &collection, &input, &mut request, authority).await?;
+        let limits = create.limits(app);
+        match run(app, limits, actor(&request, authority), move |work| create.run(work)).await {
+            Err(RecordError::Outdated) => continue,
+            result => return result.map(|(record, position)| Written { record, position, request }),
+        }
+    }
+    Err(RecordError::failed(Action::Create))
+}
+
+async fn update_as(
+    app: &App,
+    collection: &Arc<Collection>,
+    id: &str,
+    input: Input,
+    request: RequestInfo,
+    authority: Authority,
+) -> Result<Written, RecordError> {
+    let mut request = Arc::new(request);
+    for _ in 0..ATTEMPTS {
+        let (schema, collection) = current(app, collection)?;
+        let update = Update::prepare(app, &schema, &collection, id, &input, &mut request, authority).await?;
+        let limits = update.limits(app);
+        match run(app, limits, actor(&request, authority), move |work| update.run(work)).await {
+            Err(RecordError::Outdated) => continue,
+            result => return result.map(|(record, position)| Written { record, position, request }),
+        }
+    }
+    Err(RecordError::failed(Action::Update))
+}
+
+async fn delete_as(
+    app: &App,
+    collection: &Arc<Collection>,
+    id: &str,
+    request: RequestInfo,
+    authority: Authority,
+) -> Result<Option<Position>, RecordError> {
+    let request = Arc::new(request);
+    for _ in 0..ATTEMPTS {
+        let (schema, collection) = current(app, collection)?;
+        let delete = Delete::prepare(&schema, &collection, id, &request, authority)?;
+        let limits = delete.limits(app);
+        match run(app, limits, actor(&request, authority), move |work| delete.run(work)).await {
+            Err(RecordError::Outdated) => continue,
+            result => return result.map(|((), position)| position),
+        }
+    }
+    Err(RecordError::failed(Action::Delete))
+}
+
+/// The collection as it is now.
+fn current(app: &App, collection: &Collection) -> Result<(Arc<Schema>, Arc<Collection>), RecordError> {
+    let schema = app.schema.current();
+    let collection = schema.by_id(&collection.id).ok_or(RecordError::MissingCollection)?.clone();
+    if collection.is_view() { Err(RecordError::Unsupported) } else { Ok((schema, collection)) }
+}
+
+/// The request as changes and hooks name it.
+fn actor(request: &Arc<RequestInfo>, authority: Authority) -> Option<Arc<RequestInfo>> {
+    (authority == Authority::Rules).then(|| request.clone())
+}
+
+/// Runs the steps of a write as a job, then tells whoever listens.
+pub(crate) async fn run<T: Send + 'static>(
+    app: &App,
+    limits: JobLimits,
+    request: Option<Arc<RequestInfo>>,
+    steps: impl FnOnce(&mut Work<'_, '_>) -> Result<T, RecordError> + Send + 'static,
+) -> Result<(T, Option<Position>), RecordError> {
+    let job_app = app.clone();
+    let job = move |tx: &mut Tx<'_>| -> Result<(T, Vec<RecordEvent>), RecordError> {
+        let schema = job_app.schema.current();
+        let mut work = Work::new(&job_app, &schema, tx, request);
+        let value = steps(&mut work)?;
+        Ok((value, work.into_told()))
+    };
+    let done = app.writer.run(limits, job).await?;
+    let (value, told) = done.value;
+    if !told.is_empty() {
+        work::tell(app, told)?;
+    }
+    Ok((value, done.position))
+}
