@@ -14,9 +14,7 @@ async fn run(request: HttpRequest, payload: web::Payload) -> Result<HttpResponse
     extract::require_superuser(&request)?;
     let query = read_query(&request, payload).await?;
     let outcome = sql_console::run(extract::app(&request), query).await.map_err(|error| match error {
-        ConsoleError::Failed(reason) => {
-            ApiError::bad_request(format!("Failed to execute query. Raw error:\n{reason}"))
-        }
+        ConsoleError::Failed(reason) => ApiError::bad_request(format!("Failed to execute query. Raw error:\n{reason}")),
         ConsoleError::Overloaded => ApiError::overloaded(),
         ConsoleError::Internal(cause) => ApiError::internal(cause),
     })?;

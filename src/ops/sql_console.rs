@@ -182,18 +182,26 @@ mod tests {
 
     #[test]
     fn the_first_word_tells_a_write() {
-        for (sql, expected) in
-            [("  Insert into t", true), ("REPLACE into t", true), ("with x as (select 1) select 1", false), ("se", false)]
-        {
+        for (sql, expected) in [
+            ("  Insert into t", true),
+            ("REPLACE into t", true),
+            ("with x as (select 1) select 1", false),
+            ("se", false),
+        ] {
             assert_eq!(begins_with_write(sql), expected, "{sql}");
         }
     }
 
     #[test]
     fn numbers_are_written_short() {
-        for (number, expected) in
-            [(2.0, "2"), (1.5, "1.5"), (1e20, "100000000000000000000"), (1e21, "1e+21"), (1.5e-7, "1.5e-07"), (0.0, "0")]
-        {
+        for (number, expected) in [
+            (2.0, "2"),
+            (1.5, "1.5"),
+            (1e20, "100000000000000000000"),
+            (1e21, "1e+21"),
+            (1.5e-7, "1.5e-07"),
+            (0.0, "0"),
+        ] {
             assert_eq!(real(number), expected);
         }
     }

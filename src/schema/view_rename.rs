@@ -97,9 +97,14 @@ mod tests {
             ("select id from posts", Some("select id from `articles`")),
             (
                 "SELECT posts.id, 'posts' a -- posts\nFROM users u, Posts LEFT JOIN \"posts\" p ON p.id = posts.id",
-                Some("SELECT `articles`.id, 'posts' a -- posts\nFROM users u, `articles` LEFT JOIN `articles` p ON p.id = `articles`.id"),
+                Some(
+                    "SELECT `articles`.id, 'posts' a -- posts\nFROM users u, `articles` LEFT JOIN `articles` p ON p.id = `articles`.id",
+                ),
             ),
-            ("select id, (select count(*) from posts) n from users", Some("select id, (select count(*) from `articles`) n from users")),
+            (
+                "select id, (select count(*) from posts) n from users",
+                Some("select id, (select count(*) from `articles`) n from users"),
+            ),
             ("select id from (posts join b)", Some("select id from (`articles` join b)")),
             ("select id from users", Some("select id from users")),
         ] {
