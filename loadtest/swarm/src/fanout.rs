@@ -54,7 +54,8 @@ impl Report {
     }
 
     pub(crate) fn cpu_micros_per_delivery(&self) -> Option<f64> {
-        self.server_cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / self.ledger.received.max(1) as f64)
+        let cpu = self.server_cpu.filter(|_| self.ledger.received > 0)?;
+        Some(cpu.as_secs_f64() * 1e6 / self.ledger.received as f64)
     }
 
     pub(crate) fn to_json(&self) -> Value {

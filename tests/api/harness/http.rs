@@ -97,6 +97,11 @@ impl Request<'_> {
         Answer::read(self.open("close"))
     }
 
+    /// Sends it and returns the status alone, as for HEAD no body follows.
+    pub fn head_only(self) -> u16 {
+        Head::read(&mut self.open("close")).expect("an answer within the time").expect("an answer").status
+    }
+
     /// Sends it and leaves the body unread.
     pub(super) fn open(self, connection: &str) -> BufReader<TcpStream> {
         let mut stream = connect(self.client.address);

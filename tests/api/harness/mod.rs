@@ -17,4 +17,4 @@ pub use server::{Directory, Program, Server};
 pub const SUPERUSER: (&str, &str) = ("a@example.com", "1234567890");
 
 /// How long a test waits for bytes that must come before it fails. Never part of what is asserted.
-pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
