@@ -2,8 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{create, nothing_came, start};
-use crate::harness::{Multipart, Server, Stream};
+use crate::harness::{Server, Stream};
 
 /// RT-1, RT-2, RTX-3.
 #[test]
@@ -39,54 +38,6 @@ fn a_stream_is_never_compressed() {
     let server = Server::start();
     let stream = Stream::open_at(&server.guest(), "/api/realtime", &[("Accept-Encoding", "gzip, deflate, br")]);
     assert_eq!(stream.head.header("content-encoding"), None);
-}
-
-/// RT-40.
-#[test]
-fn other_methods() {
-    let server = Server::start();
-    let head = server.guest().request("HEAD", "/api/realtime").send();
-    assert_eq!((head.status, head.header("content-type")), (200, Some("text/event-stream")));
-    assert_eq!(server.guest().request("OPTIONS", "/api/realtime").send().status, 204);
-    server.guest().put("/api/realtime", json!({})).refused(404);
-    server.guest().delete("/api/realtime").refused(404);
-}
-
-/// RT-4, RT-5.
-#[test]
-fn topics_are_set_as_a_whole_by_any_form_of_body() {
-    let server = start();
-    for name in ["a", "b"] {
-        server.collection(json!({ "name": name }));
-    }
-    let guest = server.guest();
-    let mut stream = Stream::open(&guest);
-    let client = stream.id.clone();
-    let post = || guest.request("POST", "/api/realtime");
-    let json = |topics: Json| post().json(&json!({ "clientId": client, "subscriptions": topics })).send();
-    let sets: [(&str, &[&str], &dyn Fn() -> crate::harness::Answer); 6] = [
-        ("json", &["a", "b"], &|| json(json!(["a/*", "b/*", "", "a/*"]))),
-        ("urlencoded", &["a"], &|| post().form(&[("clientId", &client), ("subscriptions", "a/*")]).send()),
-        ("urlencoded list", &["a", "b"], &|| {
-            post().form(&[("clientId", &client), ("subscriptions", "a/*"), ("subscriptions", "b/*")]).send()
-        }),
-        ("multipart", &["b"], &|| {
-            post().multipart(Multipart::new().text("clientId", &client).text("subscriptions", "b/*")).send()
-        }),
-        ("null", &[], &|| json(Json::Null)),
-        ("empty", &[], &|| json(json!([]))),
-    ];
-    for (form, names, set) in sets {
-        let answer = set();
-        assert_eq!((answer.status, answer.text().as_str()), (204, ""), "{form}");
-        create(&guest, "a", json!({}));
-        create(&guest, "b", json!({}));
-        for name in names {
-            assert_eq!(stream.next().name, format!("{name}/*"), "{form}");
-        }
-    }
-    json(json!(["marks/*"])).ok();
-    nothing_came(&server, &mut stream);
 }
 
 /// RT-6, RT-7.

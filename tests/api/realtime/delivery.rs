@@ -5,7 +5,7 @@ use std::thread;
 
 use serde_json::{Value as Json, json};
 
-use super::{collection, create, id, seq, start};
+use super::scene::{collection, create, id, seq, start};
 use crate::harness::Stream;
 
 /// DEF-2, RTX-4: writers side by side, updates one by one.

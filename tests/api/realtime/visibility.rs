@@ -4,55 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value as Json, json};
 
-use super::{collection, create, delete, id, nothing_came, start, update, user};
+use super::scene::{collection, create, delete, id, nothing_came, start, update, user};
 use crate::harness::{Server, Stream, query};
 
 /// `topic?options=…`
 fn with_options(topic: &str, options: &str) -> String {
     format!("{topic}?{}", query(&[("options", options)]))
-}
-
-/// RT-15, RT-16.
-#[test]
-fn the_list_rule_decides_for_all_and_the_view_rule_for_one() {
-    let server = start();
-    let rules = [
-        ("listed", json!({ "listRule": "n = 1", "viewRule": null })),
-        ("viewed", json!({ "listRule": null, "viewRule": "n = 1" })),
-        ("sealed", json!({ "listRule": null, "viewRule": null })),
-        ("open", json!({})),
-    ];
-    let guest = server.guest();
-    let superuser = server.superuser();
-    let mut topics = vec!["marks/*".to_owned()];
-    let mut records = Vec::new();
-    for (name, rules) in rules {
-        collection(&server, name, rules);
-        let record = create(&superuser, name, json!({ "n": 0 }));
-        topics.extend([name.to_owned(), format!("{name}/*"), format!("{name}/{}", id(&record))]);
-        records.push((name, id(&record).to_owned()));
-    }
-    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-    let mut of_guest = Stream::subscribed(&guest, &topics);
-    let mut of_superuser = Stream::subscribed(&superuser, &topics);
-    for (name, record) in &records {
-        let one = format!("{name}/{record}");
-        let (of_all, of_one) = ([name.to_string(), format!("{name}/*")], [one]);
-        for n in [2, 1] {
-            update(&superuser, name, record, json!({ "n": n }));
-            let seen: BTreeSet<String> = match (*name, n) {
-                ("listed", 1) => of_all.iter().cloned().collect(),
-                ("viewed", 1) => of_one.iter().cloned().collect(),
-                ("open", _) => of_all.iter().chain(&of_one).cloned().collect(),
-                _ => BTreeSet::new(),
-            };
-            assert_eq!(seen, seen.iter().map(|_| of_guest.next().name).collect(), "{name} {n}");
-            let all: BTreeSet<String> = of_all.iter().chain(&of_one).cloned().collect();
-            assert_eq!(all, all.iter().map(|_| of_superuser.next().name).collect(), "{name} {n}");
-        }
-    }
-    nothing_came(&server, &mut of_guest);
-    assert_eq!(of_superuser.next().name, "marks/*");
 }
 
 /// RT-24.
@@ -69,34 +26,6 @@ fn a_delete_is_judged_by_the_record_that_was() {
     let event = stream.next();
     assert_eq!((event.action(), event.record()), ("delete", &seen));
     nothing_came(&server, &mut stream);
-}
-
-/// RT-15 with callers: each sees its own.
-#[test]
-fn rules_know_the_caller() {
-    let server = start();
-    collection(
-        &server,
-        "notes",
-        json!({
-            "listRule": "owner = @request.auth.id && @request.auth.id != ''",
-            "fields": [{ "name": "owner", "type": "text" }],
-        }),
-    );
-    let people = ["ann", "bob", "cid"].map(|name| user(&server, name));
-    let mut streams: Vec<Stream> =
-        people.iter().map(|(_, client)| Stream::subscribed(client, &["notes/*", "marks/*"])).collect();
-    let mut of_guest = Stream::subscribed(&server.guest(), &["notes/*", "marks/*"]);
-    for (owner, _) in people.iter().chain(&people) {
-        create(&server.guest(), "notes", json!({ "owner": owner["id"] }));
-    }
-    for ((owner, _), stream) in people.iter().zip(&mut streams) {
-        for _ in 0..2 {
-            assert_eq!(stream.next().record()["owner"], owner["id"]);
-        }
-    }
-    nothing_came(&server, &mut of_guest);
-    streams.iter_mut().for_each(|stream| assert_eq!(stream.next().name, "marks/*"));
 }
 
 /// RT-17, RT-18: what the JavaScript and the Dart SDK send, and what curl would.
@@ -148,60 +77,6 @@ fn fields_pick_from_the_record_alone() {
         let event = stream.next();
         assert_eq!(event.data, json!({ "record": picked.unwrap_or(made), "action": "create" }), "{options}");
     }
-}
-
-/// RT-20.
-#[test]
-fn expanded_relations_are_those_that_the_caller_may_view() {
-    let server = start();
-    let open = collection(&server, "open", json!({}));
-    let own = collection(&server, "own", json!({ "viewRule": "@request.auth.id != ''" }));
-    let relation =
-        |name: &str, of: &Json| json!({ "name": name, "type": "relation", "collectionId": of["id"], "maxSelect": 1 });
-    collection(&server, "posts", json!({ "fields": [relation("open", &open), relation("own", &own)] }));
-    let (guest, superuser) = (server.guest(), server.superuser());
-    let (open, own) = (create(&superuser, "open", json!({})), create(&superuser, "own", json!({})));
-    let (_, ann) = user(&server, "ann");
-
-    let topic = with_options("posts/*", r#"{"query":{"expand":"open,own,none"}}"#);
-    let mut of_guest = Stream::subscribed(&guest, &[&topic]);
-    let mut of_user = Stream::subscribed(&ann, &[&topic]);
-    create(&guest, "posts", json!({ "open": open["id"], "own": own["id"] }));
-    assert_eq!(of_guest.next().record()["expand"], json!({ "open": open }));
-    assert_eq!(of_user.next().record()["expand"], json!({ "open": open, "own": own }));
-}
-
-/// RT-21.
-#[test]
-fn a_filter_narrows_a_subscription_and_a_wrong_one_silences_it() {
-    let server = start();
-    collection(&server, "posts", json!({ "fields": [{ "name": "secret", "type": "text", "hidden": true }] }));
-    let filter = |filter: &str| with_options("posts/*", &json!({ "query": { "filter": filter } }).to_string());
-    let topics = [
-        filter("n > 1 && title ~ 'x'"),
-        filter("n > "),
-        filter("none = 1"),
-        filter("secret = ''"),
-        filter("@collection.marks.id ?!= ''"),
-        "marks/*".to_owned(),
-    ];
-    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-    let guest = server.guest();
-    let mut stream = Stream::subscribed(&guest, &topics);
-    create(&guest, "posts", json!({ "n": 1, "title": "xx" }));
-    create(&guest, "posts", json!({ "n": 2, "title": "yy" }));
-    let made = create(&guest, "posts", json!({ "n": 2, "title": "axe" }));
-    let event = stream.next();
-    assert_eq!((event.name.as_str(), event.record()), (topics[0], &made));
-    // A delete is filtered by what was.
-    update(&guest, "posts", id(&made), json!({ "n": 0 }));
-    delete(&server.superuser(), "posts", id(&made));
-    nothing_came(&server, &mut stream);
-
-    // Superusers may name what they see.
-    let mut stream = Stream::subscribed(&server.superuser(), &topics[3..4]);
-    create(&guest, "posts", json!({}));
-    assert_eq!(stream.next().name, topics[3]);
 }
 
 /// RT-28, RT-29.

@@ -1,17 +1,11 @@
-//! Realtime: streams, topics, who sees what, and order.
-
-mod auth;
-mod connect;
-mod delivery;
-mod events;
-mod visibility;
+//! What the tests of realtime have in common.
 
 use serde_json::{Value as Json, json};
 
 use crate::harness::{Client, Event, Server, Stream};
 
 /// A collection of this name with a text `title`, a number `n` and what else is given; open to everyone by default.
-fn collection(server: &Server, name: &str, more: Json) -> Json {
+pub(super) fn collection(server: &Server, name: &str, more: Json) -> Json {
     let mut definition = json!({
         "name": name,
         "fields": [{ "name": "title", "type": "text" }, { "name": "n", "type": "number" }],
@@ -25,24 +19,24 @@ fn collection(server: &Server, name: &str, more: Json) -> Json {
     server.collection(definition)
 }
 
-fn create(client: &Client, collection: &str, record: Json) -> Json {
+pub(super) fn create(client: &Client, collection: &str, record: Json) -> Json {
     client.post(&format!("/api/collections/{collection}/records"), record).ok()
 }
 
-fn update(client: &Client, collection: &str, id: &str, values: Json) -> Json {
+pub(super) fn update(client: &Client, collection: &str, id: &str, values: Json) -> Json {
     client.patch(&format!("/api/collections/{collection}/records/{id}"), values).ok()
 }
 
-fn delete(client: &Client, collection: &str, id: &str) {
+pub(super) fn delete(client: &Client, collection: &str, id: &str) {
     client.delete(&format!("/api/collections/{collection}/records/{id}")).ok();
 }
 
-fn id(record: &Json) -> &str {
+pub(super) fn id(record: &Json) -> &str {
     record["id"].as_str().expect("an id")
 }
 
 /// A user of the auth collection `users` and a client of its own.
-fn user(server: &Server, name: &str) -> (Json, Client) {
+pub(super) fn user(server: &Server, name: &str) -> (Json, Client) {
     let email = format!("{name}@example.com");
     let body = json!({ "email": email, "password": "1234567890", "passwordConfirm": "1234567890", "name": name });
     let record = create(&server.superuser(), "users", body);
@@ -52,20 +46,20 @@ fn user(server: &Server, name: &str) -> (Json, Client) {
 /// Asserts that nothing came before this moment: a record of the open collection `marks` is made, and its event is the
 /// next one. The stream must listen to `marks/*`.
 #[track_caller]
-fn nothing_came(server: &Server, stream: &mut Stream) {
+pub(super) fn nothing_came(server: &Server, stream: &mut Stream) {
     let mark = create(&server.guest(), "marks", json!({}));
     let event = stream.next();
     assert_eq!((event.name.as_str(), event.record()["id"].as_str()), ("marks/*", mark["id"].as_str()), "{event:?}");
 }
 
 /// A server with the open collection `marks`.
-fn start() -> Server {
+pub(super) fn start() -> Server {
     let server = Server::start();
     server.collection(json!({ "name": "marks" }));
     server
 }
 
 /// The number in an event's position.
-fn seq(event: &Event) -> u64 {
+pub(super) fn seq(event: &Event) -> u64 {
     event.id.split_once(':').expect("a position").1.parse().expect("a number")
 }

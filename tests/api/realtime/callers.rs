@@ -2,10 +2,8 @@
 
 use serde_json::json;
 
-use super::{collection, create, delete, id, nothing_came, start, update, user};
-use crate::harness::{Client, Server, Stream};
-
-const MISMATCH: &str = "The current and the previous request authorization don't match.";
+use super::scene::{collection, create, delete, id, nothing_came, start, update, user};
+use crate::harness::{Server, Stream};
 
 /// A server with the collection `private`, whose events are for whoever is logged in and named `ann`.
 fn with_private() -> Server {
@@ -27,48 +25,6 @@ fn is_deaf(server: &Server, stream: &mut Stream) {
 }
 
 const TOPICS: [&str; 2] = ["private/*", "marks/*"];
-
-/// RT-9, RT-10.
-#[test]
-fn a_guest_may_become_somebody_once() {
-    let server = with_private();
-    let (_, ann) = user(&server, "ann");
-    let (_, bob) = user(&server, "bob");
-    let mut stream = Stream::open(&ann);
-    stream.subscribe(&server.guest(), &TOPICS).ok();
-    is_deaf(&server, &mut stream);
-    stream.subscribe(&server.guest().with_token("nonsense"), &TOPICS).ok();
-    is_deaf(&server, &mut stream);
-    stream.subscribe(&ann, &TOPICS).ok();
-    hears(&server, &mut stream);
-    stream.subscribe(&ann, &TOPICS).ok();
-    hears(&server, &mut stream);
-    let others: [(&str, Client); 4] = [
-        ("guest", server.guest()),
-        ("another record", bob),
-        ("another collection", server.superuser()),
-        ("an invalid token", server.guest().with_token("nonsense")),
-    ];
-    for (who, client) in others {
-        let answer = stream.subscribe(&client, &[]);
-        assert_eq!(answer.refused(403)["message"], MISMATCH, "{who}");
-    }
-    hears(&server, &mut stream);
-}
-
-/// RT-31: the values of the record.
-#[test]
-fn rules_see_the_caller_as_it_is_now() {
-    let server = with_private();
-    let (ann, client) = user(&server, "ann");
-    let superuser = server.superuser();
-    let mut stream = Stream::subscribed(&client, &TOPICS);
-    hears(&server, &mut stream);
-    update(&superuser, "users", id(&ann), json!({ "name": "anna" }));
-    is_deaf(&server, &mut stream);
-    update(&superuser, "users", id(&ann), json!({ "name": "ann" }));
-    hears(&server, &mut stream);
-}
 
 /// RT-31: the end of a token's key. The change itself is not told any more.
 #[test]
@@ -100,20 +56,6 @@ fn whose_record_is_deleted_is_a_guest() {
     delete(&server.superuser(), "users", id(&ann));
     is_deaf(&server, &mut stream);
     stream.subscribe(&server.guest(), &TOPICS).ok();
-    is_deaf(&server, &mut stream);
-}
-
-/// RT-31.
-#[test]
-fn another_secret_of_the_collection_makes_guests_of_its_records() {
-    let server = with_private();
-    let (_, client) = user(&server, "ann");
-    let mut stream = Stream::subscribed(&client, &TOPICS);
-    hears(&server, &mut stream);
-    let superuser = server.superuser();
-    superuser.patch("/api/collections/users", json!({ "passwordAuth": { "enabled": true } })).ok();
-    hears(&server, &mut stream);
-    superuser.patch("/api/collections/users", json!({ "authToken": { "secret": "s".repeat(50) } })).ok();
     is_deaf(&server, &mut stream);
 }
 
