@@ -140,7 +140,8 @@ impl Deleted {
             How::Owner => "\"collectionRef\"=?3 AND \"recordRef\"=?1".to_owned(),
             How::Field(position) => {
                 let field = &reference.collection.fields[position];
-                let column = quoted(&field.name);
+                // With its table: the rows of json_each have columns of their own, such as `parent`.
+                let column = format!("{table}.{}", quoted(&field.name));
                 if field.is_multiple() {
                     // The text is searched first: most rows are passed over without being parsed.
                     format!(
