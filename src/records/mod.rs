@@ -17,6 +17,7 @@ pub mod pick;
 pub mod present;
 pub mod read;
 pub mod record;
+mod request_hook;
 mod rules;
 mod save;
 pub mod shows;
