@@ -19,7 +19,7 @@ pub mod read;
 pub mod record;
 mod request_hook;
 mod rules;
-mod save;
+pub(crate) mod save;
 pub mod shows;
 pub mod truncate;
 mod update;

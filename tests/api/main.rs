@@ -5,6 +5,7 @@
 
 mod auth;
 mod bad_input;
+mod collections;
 mod crash;
 mod defects;
 mod directory;
