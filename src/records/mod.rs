@@ -21,6 +21,8 @@ mod request_hook;
 mod rules;
 pub(crate) mod save;
 pub mod shows;
+#[cfg(test)]
+mod tests;
 pub mod truncate;
 mod update;
 mod validate;

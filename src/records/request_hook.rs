@@ -50,5 +50,10 @@ where
         }
         Ok((event.record, position))
     };
-    spawn_blocking(layers).await.unwrap_or_else(|error| Err(RecordError::Storage(error.to_string())))
+    match spawn_blocking(layers).await {
+        // Prepared anew, the write would pass the handlers a second time.
+        Ok(Err(RecordError::Outdated)) => Err(RecordError::Overloaded),
+        Ok(result) => result,
+        Err(error) => Err(RecordError::Storage(error.to_string())),
+    }
 }
