@@ -29,9 +29,8 @@ use events::Events;
 use visibility::Visibility;
 
 use crate::app::App;
-use crate::auth;
 use crate::auth::tokens::TokenKind;
-use crate::records::Record;
+use crate::records::{Record, save};
 use crate::request::Caller;
 
 /// The name of the first event of every stream.
@@ -131,7 +130,7 @@ impl Realtime {
             None => None,
             Some(collection) => {
                 let id = record.id().to_owned();
-                match app.readers.run(move |conn| auth::cache::load(conn, &collection, &id)).await {
+                match app.readers.run(move |conn| save::load(conn, &collection, &id)).await {
                     Ok(Ok(fresh)) => fresh,
                     error => {
                         log::warn!("realtime: a caller could not be confirmed and became a guest: {error:?}");
