@@ -148,6 +148,7 @@ pub(super) async fn in_one_job<T: Send + 'static>(
         // Writes of records rely on the shared snapshot to be that of the database.
         tx.end_group();
         tx.after_commit(move || {
+            app_after.realtime.revoke_changed(&app_after.schema.current(), &schema);
             app_after.schema.replace(schema);
             concerned.iter().for_each(|id| app_after.auth_cache.forget_collection(id));
         });
