@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use serde_json::{Map, Value as Json};
@@ -22,6 +23,9 @@ use crate::dates;
 use crate::errors::{Errors, Invalid};
 use crate::ops::settings::Settings;
 use headwater_actors::{JobLimits, ReadError, Tx, WriteError};
+
+/// A large table takes long to get an index or another column, and has to get it at once.
+const TIME: Duration = Duration::from_secs(600);
 
 /// Why a collection was not saved or deleted. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -148,12 +152,13 @@ pub(super) async fn in_one_job<T: Send + 'static>(
         // Writes of records rely on the shared snapshot to be that of the database.
         tx.end_group();
         tx.after_commit(move || {
+            app_after.realtime.revoke_changed(&app_after.schema.current(), &schema);
             app_after.schema.replace(schema);
             concerned.iter().for_each(|id| app_after.auth_cache.forget_collection(id));
         });
         Ok(result)
     };
-    app.writer.run(JobLimits::MANY, job).await.map(|done| done.value)
+    app.writer.run(JobLimits::MANY.with_time(TIME), job).await.map(|done| done.value)
 }
 
 /// The steps of saving one collection.
