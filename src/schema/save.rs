@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use serde_json::{Map, Value as Json};
@@ -22,6 +23,9 @@ use crate::dates;
 use crate::errors::{Errors, Invalid};
 use crate::ops::settings::Settings;
 use headwater_actors::{JobLimits, ReadError, Tx, WriteError};
+
+/// A large table takes long to get an index or another column, and has to get it at once.
+const TIME: Duration = Duration::from_secs(600);
 
 /// Why a collection was not saved or deleted. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -154,7 +158,7 @@ pub(super) async fn in_one_job<T: Send + 'static>(
         });
         Ok(result)
     };
-    app.writer.run(JobLimits::MANY, job).await.map(|done| done.value)
+    app.writer.run(JobLimits::MANY.with_time(TIME), job).await.map(|done| done.value)
 }
 
 /// The steps of saving one collection.
