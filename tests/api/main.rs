@@ -4,6 +4,7 @@
 //! data, its name a sentence. Nothing sleeps to wait for something, and nothing asserts how long something took.
 
 mod bad_input;
+mod collections;
 mod crash;
 mod defects;
 mod directory;
