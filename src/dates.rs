@@ -412,20 +412,13 @@ fn utc_offset(rest: &mut &str, colon: bool) -> Option<i64> {
     (hours <= 24 && minutes <= 60).then(|| sign * i64::from(hours * 3600 + minutes * 60))
 }
 
-/// Three to five capitals; `GMT` may carry hours.
+/// Three to five capitals.
 fn zone_name(rest: &mut &str) -> Option<()> {
     let count = rest.bytes().take_while(u8::is_ascii_uppercase).count();
     if !(3..=5).contains(&count) {
         return None;
     }
-    let (name, mut after) = rest.split_at(count);
-    if name == "GMT"
-        && let Some(mut hours) = after.strip_prefix(['+', '-'])
-    {
-        digits(&mut hours, 1, 2).filter(|hours| *hours <= 23)?;
-        after = hours;
-    }
-    *rest = after;
+    *rest = &rest[count..];
     Some(())
 }
 

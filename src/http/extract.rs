@@ -86,8 +86,13 @@ pub fn info(request: &HttpRequest, context: Context) -> RequestInfo {
 
 /// First value of each query parameter, decoded.
 pub fn query(request: &HttpRequest) -> BTreeMap<String, String> {
+    parameters(request.query_string())
+}
+
+/// First value of each parameter of a query string, decoded.
+pub fn parameters(text: &str) -> BTreeMap<String, String> {
     let mut parameters = BTreeMap::new();
-    for (name, value) in form_urlencoded::parse(request.query_string().as_bytes()) {
+    for (name, value) in form_urlencoded::parse(text.as_bytes()) {
         if !parameters.contains_key(&*name) {
             parameters.insert(name.into_owned(), value.into_owned());
         }

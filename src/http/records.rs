@@ -126,7 +126,9 @@ impl From<RecordError> for ApiError {
             RecordError::NotFound => ApiError::not_found(""),
             RecordError::Failed(action, errors) => ApiError::bad_request(failed(action)).with_errors(&errors),
             RecordError::Refused(message) => ApiError::bad_request(message),
-            RecordError::Parameters | RecordError::Query(QueryError::Invalid(_)) => ApiError::bad_request(""),
+            RecordError::Parameters | RecordError::Interrupted | RecordError::Query(QueryError::Invalid(_)) => {
+                ApiError::bad_request("")
+            }
             RecordError::Query(QueryError::Forbidden(message)) => ApiError::forbidden(message),
             RecordError::Hook { status, message, data } => {
                 let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);

@@ -4,6 +4,8 @@
 //! special within its brackets; a brace that begins no count is a brace; `\<` is just `<`; `\Q...\E` quotes; octal
 //! escapes exist. What neither knows (look-around, back-references) stays as it is, and is refused by the engine.
 
+use regex_syntax::ast::{self, Ast, RepetitionKind, RepetitionRange};
+
 /// The same pattern for the `regex` crate. Broken patterns come out broken.
 pub(super) fn translate(pattern: &str) -> String {
     let mut out = String::with_capacity(pattern.len() + 16);
@@ -23,6 +25,39 @@ pub(super) fn translate(pattern: &str) -> String {
         };
     }
     out
+}
+
+/// Finds what RE2 refuses although the `regex` crate takes it: repetitions of repetitions, and of more than 1000. Other
+/// mistakes are left to the engine.
+pub(super) fn check(translated: &str) -> Result<(), String> {
+    match ast::parse::Parser::new().parse(translated) {
+        Ok(tree) => ast::visit(&tree, Repetitions),
+        Err(_) => Ok(()),
+    }
+}
+
+struct Repetitions;
+
+impl ast::Visitor for Repetitions {
+    type Output = ();
+    type Err = String;
+
+    fn finish(self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn visit_pre(&mut self, node: &Ast) -> Result<(), String> {
+        let Ast::Repetition(repetition) = node else { return Ok(()) };
+        if matches!(*repetition.ast, Ast::Repetition(_)) {
+            return Err("error parsing regexp: invalid nested repetition operator".to_owned());
+        }
+        let count = match &repetition.op.kind {
+            RepetitionKind::Range(RepetitionRange::Exactly(count) | RepetitionRange::AtLeast(count)) => *count,
+            RepetitionKind::Range(RepetitionRange::Bounded(_, count)) => *count,
+            _ => 0,
+        };
+        if count > 1000 { Err("error parsing regexp: invalid repeat count".to_owned()) } else { Ok(()) }
+    }
 }
 
 /// `{2}`, `{2,}` or `{2,5}`.
@@ -178,7 +213,22 @@ mod tests {
 
     #[test]
     fn what_re2_refuses_is_refused() {
-        for pattern in ["(a", "a)", "[a", "a**b(", r"\1", "(?=a)", "(?<!a)b", "[b-a]", "*", r"\", r"\y"] {
+        for pattern in [
+            "(a",
+            "a)",
+            "[a",
+            "a**b(",
+            r"\1",
+            "a**",
+            "a{2}{3}",
+            "(a+){1001}",
+            "(?=a)",
+            "(?<!a)b",
+            "[b-a]",
+            "*",
+            r"\",
+            r"\y",
+        ] {
             assert!(compile(pattern).is_err(), "{pattern}");
         }
     }

@@ -32,10 +32,9 @@ static GENERATORS: Kept<generate::Generator> = LazyLock::new(Default::default);
 /// A pattern, ready to match. The error is a sentence for the owner.
 pub fn compile(pattern: &str) -> Result<Arc<Regex>, String> {
     kept(&COMPILED, pattern, || {
-        regex::RegexBuilder::new(&dialect::translate(pattern))
-            .size_limit(4 << 20)
-            .build()
-            .map_err(|error| sentence(&error.to_string()))
+        let translated = dialect::translate(pattern);
+        dialect::check(&translated)?;
+        regex::RegexBuilder::new(&translated).size_limit(4 << 20).build().map_err(|error| sentence(&error.to_string()))
     })
 }
 
@@ -55,7 +54,9 @@ pub fn generate(pattern: &str) -> Result<String, String> {
         return Ok(random_text(15, LOWER_ALPHANUMERIC));
     }
     let generator = kept(&GENERATORS, pattern, || {
-        let tree = regex_syntax::parse(&dialect::translate(pattern)).map_err(|error| sentence(&error.to_string()))?;
+        let translated = dialect::translate(pattern);
+        dialect::check(&translated)?;
+        let tree = regex_syntax::parse(&translated).map_err(|error| sentence(&error.to_string()))?;
         generate::Generator::new(&tree)
     })?;
     Ok(generator.make(&mut rand::rng()))

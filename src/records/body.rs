@@ -27,6 +27,11 @@ impl From<Map<String, Json>> for Input {
     }
 }
 
+/// The id that a body gives, as text.
+pub(crate) fn id_of(values: &Map<String, Json>) -> Option<String> {
+    given(values.get("id")?).pop()
+}
+
 /// What the body gives to fields, in the order in which it is applied: shorter keys first, so `n` before `n+`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Given(Vec<Gift>);

@@ -38,6 +38,9 @@ pub enum RecordError {
     /// The collections changed while the write waited; it is prepared anew.
     #[error("the collections changed meanwhile")]
     Outdated,
+    /// It took longer than it may.
+    #[error("the time limit was reached")]
+    Interrupted,
     /// A queue is full. Nothing was stored; trying again makes sense.
     #[error("too many requests are waiting")]
     Overloaded,
@@ -55,6 +58,9 @@ impl RecordError {
 
 impl From<rusqlite::Error> for RecordError {
     fn from(error: rusqlite::Error) -> RecordError {
+        if error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted) {
+            return RecordError::Interrupted;
+        }
         // The statement was prepared for collections that an earlier write of the same group has just changed.
         let text = error.to_string();
         if text.contains("no such column") || text.contains("no such table") || text.contains("has no column named") {

@@ -2,6 +2,7 @@
 
 mod auth_fields;
 mod autodates;
+pub mod batch;
 mod body;
 mod cascade;
 mod create;

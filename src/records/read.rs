@@ -91,7 +91,7 @@ fn not_listed(error: rusqlite::Error) -> RecordError {
         log::debug!("list: {error}");
         return RecordError::Parameters;
     }
-    RecordError::Storage(error.to_string())
+    error.into()
 }
 
 /// Which page is asked for.

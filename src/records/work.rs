@@ -29,6 +29,12 @@ impl<'a, 'tx> Work<'a, 'tx> {
         Work { app, schema, tx, request, actor, told: Vec::new() }
     }
 
+    /// Goes on with another request of the same job.
+    pub fn serve(&mut self, request: &Arc<RequestInfo>) {
+        self.actor = request.caller.actor();
+        self.request = Some(request.clone());
+    }
+
     pub fn conn(&self) -> &Connection {
         self.tx.conn()
     }

@@ -241,3 +241,159 @@ fn flatten<M: SerializeMap>(options: &AuthOptions, map: &mut M) -> Result<(), M:
     map.serialize_entry("resetPasswordTemplate", &options.reset_password_template)?;
     map.serialize_entry("confirmEmailChangeTemplate", &options.confirm_email_change_template)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::schema::{FieldKind, Rule};
+
+    fn keys(text: &str) -> Vec<String> {
+        // Top-level keys in the order in which they stand.
+        let mut found = Vec::new();
+        let mut depth = 0;
+        let mut rest = text;
+        while let Some(at) = rest.find(['{', '}', '[', ']', '"']) {
+            match rest.as_bytes()[at] {
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth -= 1,
+                _ => {
+                    let mut end = at + 1;
+                    while rest.as_bytes()[end] != b'"' {
+                        end += if rest.as_bytes()[end] == b'\\' { 2 } else { 1 };
+                    }
+                    if depth == 1 && rest[end + 1..].starts_with(':') {
+                        found.push(rest[at + 1..end].to_owned());
+                    }
+                    rest = &rest[end + 1..];
+                    continue;
+                }
+            }
+            rest = &rest[at + 1..];
+        }
+        found
+    }
+
+    fn auth() -> StoredCollection {
+        let mut options = AuthOptions::fresh(false);
+        options.oauth2.providers = vec![crate::schema::auth_options::OAuth2Provider {
+            name: "google".into(),
+            client_secret: "hidden".into(),
+            ..Default::default()
+        }];
+        StoredCollection {
+            id: "c1".into(),
+            type_name: "auth".into(),
+            name: "people".into(),
+            fields:
+                r#"[{"id":"a","name":"title","type":"text"},{"id":"b","name":"at","onCreate":true,"type":"autodate"}]"#
+                    .into(),
+            indexes: r#"["CREATE INDEX x ON people (title)"]"#.into(),
+            list_rule: Some(String::new()),
+            view_rule: Some("id = ''".into()),
+            options: serde_json::to_string(&options).unwrap(),
+            created: "2026-11-22 23:45:14.431Z".into(),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_row_becomes_a_collection_and_the_same_row() {
+        let row = auth();
+        let collection = Collection::try_from(row.clone()).unwrap();
+        assert_eq!(collection.rules.list, Rule::Open);
+        assert_eq!(collection.rules.view, Rule::When("id = ''".into()));
+        assert_eq!(collection.rules.delete, Rule::Sealed);
+        assert!(matches!(collection.field("at").unwrap().1.kind, FieldKind::Autodate(_)));
+        let stored = StoredCollection::from(&collection);
+        assert_eq!(Collection::try_from(stored.clone()).unwrap(), collection);
+        assert_eq!(StoredCollection { fields: row.fields.clone(), ..stored.clone() }, row);
+        assert_eq!(
+            stored.fields,
+            concat!(
+                r#"[{"autogeneratePattern":"","help":"","hidden":false,"id":"a","max":0,"min":0,"name":"title","pattern":"","#,
+                r#""presentable":false,"primaryKey":false,"required":false,"system":false,"type":"text"},"#,
+                r#"{"hidden":false,"id":"b","name":"at","onCreate":true,"onUpdate":false,"presentable":false,"#,
+                r#""system":false,"type":"autodate"}]"#,
+            )
+        );
+    }
+
+    #[test]
+    fn rows_of_older_files_are_read() {
+        let stored = StoredCollection {
+            name: "old".into(),
+            type_name: "auth".into(),
+            fields: r#"[{"id":"a","name":"s","type":"select","values":null,"help":null,"unknown":1}]"#.into(),
+            indexes: "null".into(),
+            options: r#"{"authRule":null,"oauth2":{"providers":null,"enabled":true},"otp":null}"#.into(),
+            ..Default::default()
+        };
+        let collection = Collection::try_from(stored).unwrap();
+        let options = collection.auth().unwrap();
+        assert!(options.oauth2.enabled && options.oauth2.providers.is_empty());
+        assert_eq!(options.auth_rule, Rule::Sealed);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let wrong = |stored: StoredCollection| Collection::try_from(stored).unwrap_err().to_string();
+        let unknown = StoredCollection { fields: r#"[{"type":"vector"}]"#.into(), ..auth() };
+        assert_eq!(wrong(unknown), r#"the collection "people" cannot be read: fields: unknown field type "vector""#);
+        let broken = StoredCollection { options: "{".into(), ..auth() };
+        assert!(wrong(broken).starts_with(r#"the collection "people" cannot be read: options: "#));
+    }
+
+    #[test]
+    fn clients_see_flat_objects_in_a_fixed_order_without_secrets() {
+        let collection = Collection::try_from(auth()).unwrap();
+        let text = serde_json::to_string(&collection).unwrap();
+        let common = [
+            "id",
+            "listRule",
+            "viewRule",
+            "createRule",
+            "updateRule",
+            "deleteRule",
+            "name",
+            "type",
+            "fields",
+            "indexes",
+            "created",
+            "updated",
+            "system",
+        ];
+        let auth_keys = [
+            "authRule",
+            "manageRule",
+            "authAlert",
+            "oauth2",
+            "passwordAuth",
+            "mfa",
+            "otp",
+            "authToken",
+            "passwordResetToken",
+            "emailChangeToken",
+            "verificationToken",
+            "fileToken",
+            "verificationTemplate",
+            "resetPasswordTemplate",
+            "confirmEmailChangeTemplate",
+        ];
+        assert_eq!(keys(&text), [&common[..], &auth_keys[..]].concat());
+        assert!(!text.to_lowercase().contains("secret"), "{text}");
+        let json: Json = serde_json::from_str(&text).unwrap();
+        assert_eq!(json["authToken"], json!({ "duration": 432000 }));
+        assert_eq!(json["oauth2"]["providers"][0]["name"], "google");
+        assert_eq!(json["listRule"], "");
+        assert_eq!(json["deleteRule"], Json::Null);
+
+        let view = Collection::new("v", "v", CollectionKind::View { query: "select 1 as id".into() });
+        let text = serde_json::to_string(&view).unwrap();
+        assert_eq!(keys(&text), [&common[..], &["viewQuery"]].concat());
+        assert_eq!(StoredCollection::from(&view).options, r#"{"viewQuery":"select 1 as id"}"#);
+        let base = Collection::new("b", "b", CollectionKind::Base);
+        assert_eq!(StoredCollection::from(&base).options, "{}");
+    }
+}

@@ -212,10 +212,10 @@ impl Field {
 
     /// Checks the definition by itself when its collection is saved. Whether names and ids are unique, what may not
     /// change, and what needs other collections is checked by whoever has them.
-    pub fn check(&self, collection_is_auth: bool, errors: &mut Errors) {
+    pub fn check(&self, errors: &mut Errors) {
         errors.check("id", checks::required(&self.id).and_then(|()| checks::length(&self.id, 1, 100)));
-        errors.check("name", check_name(&self.name, collection_is_auth));
-        errors.check("help", checks::length(&self.help, 0, 300));
+        errors.check("name", check_name(&self.name));
+        errors.check("help", checks::length(&self.help, 1, 300));
         self.of().check_options(self, errors);
     }
 
@@ -231,10 +231,7 @@ impl Field {
 /// Words that mean something else in filters, or in a record's JSON.
 const RESERVED_NAMES: [&str; 7] = ["null", "true", "false", "_rowid_", "collectionId", "collectionName", "expand"];
 
-/// Keys that stand beside a password in requests, without being fields.
-const RESERVED_AUTH_NAMES: [&str; 2] = ["passwordConfirm", "oldPassword"];
-
-fn check_name(name: &str, collection_is_auth: bool) -> Result<(), Invalid> {
+fn check_name(name: &str) -> Result<(), Invalid> {
     checks::required(name)?;
     checks::length(name, 1, 100)?;
     checks::word(name)?;
@@ -243,10 +240,6 @@ fn check_name(name: &str, collection_is_auth: bool) -> Result<(), Invalid> {
     }
     if name.to_ascii_lowercase().contains("_via_") {
         return Err(Invalid::new("validation_found_via", r#"The value cannot contain "_via_"."#));
-    }
-    if collection_is_auth && RESERVED_AUTH_NAMES.contains(&name) {
-        let message = format!("The field name {name:?} is reserved and cannot be used.");
-        return Err(Invalid::new("validation_reserved_field_name", message));
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::socket::{self, Epoll};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// How long to wait for the answers that are still under way when the window closes.
+/// How long to wait for slow answers: before the window opens, and for those still under way when it closes.
 const DRAIN: Duration = Duration::from_secs(10);
 
 pub(crate) trait Work {
@@ -118,7 +118,10 @@ pub(crate) fn run(target: &Target, plan: &Plan, work: &mut dyn Work) -> Result<T
     while under_way > 0 {
         epoll.wait(Duration::from_millis(20), &mut ready)?;
         let now = Instant::now();
-        if window.is_none() && result.is_none() && now >= warm {
+        // Slow requests that all began together also end together: the window waits until each could have been answered
+        // once, or else it would see the work of the first ones and not their answers.
+        let settled = answers >= plan.connections || now >= warm + DRAIN;
+        if window.is_none() && result.is_none() && now >= warm && settled {
             window = Some(Window::open(plan.pid)?);
         }
         if window.as_ref().is_some_and(|window| now >= window.opened + plan.window) {

@@ -57,3 +57,29 @@ impl FieldType for Autodate {
         super::options_to_json(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::schema::fields::table;
+
+    #[test]
+    fn it_needs_an_occasion_and_has_no_help() {
+        table::options(
+            "autodate",
+            &[
+                (json!({ "onUpdate": true }), json!({})),
+                (json!({}), json!({ "onCreate": "validation_required", "onUpdate": "validation_required" })),
+            ],
+        );
+        let field = table::field(&json!({ "type": "autodate", "onCreate": true, "help": "x", "required": true }));
+        assert_eq!(
+            field.to_json(),
+            json!({
+                "hidden": false, "id": "f", "name": "f", "onCreate": true, "onUpdate": false, "presentable": false,
+                "system": false, "type": "autodate",
+            })
+        );
+    }
+}

@@ -65,3 +65,33 @@ fn read(stored: &Value) -> bool {
         Value::Null | Value::Blob(_) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::schema::fields::table;
+
+    #[test]
+    fn casts() {
+        let yes = |sent: Json| (sent, json!(1), json!(true));
+        let no = |sent: Json| (sent, json!(0), json!(false));
+        let words = ["1", "t", "T", "true", "True", "TRUE"].map(|word| yes(json!(word)));
+        let others = ["yes", "on", "tRUE", "", "0", "2"].map(|word| no(json!(word)));
+        table::casts(json!({ "type": "bool" }), &words);
+        table::casts(json!({ "type": "bool" }), &others);
+        table::casts(
+            json!({ "type": "bool" }),
+            &[yes(json!(true)), yes(json!(-0.5)), no(json!(0)), no(Json::Null), no(json!([1])), no(json!({}))],
+        );
+        table::reads(
+            json!({ "type": "bool" }),
+            &[(Value::Null, json!(false)), (Value::Real(1.0), json!(true)), (Value::Text("true".into()), json!(true))],
+        );
+        table::values(
+            json!({ "type": "bool", "required": true }),
+            &[(json!(true), Json::Null), (json!(false), json!({ "code": "validation_required" }))],
+        );
+    }
+}

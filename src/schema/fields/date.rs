@@ -104,3 +104,75 @@ pub(super) fn read(stored: &Value) -> Cow<'_, str> {
         _ => Cow::Borrowed(""),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::schema::fields::table;
+
+    #[test]
+    fn casts() {
+        let date = |sent: Json, stored: &str| (sent, json!(stored), json!(stored));
+        table::casts(
+            json!({ "type": "date" }),
+            &[
+                date(json!("2026-11-22 23:45:14.431Z"), "2026-11-22 23:45:14.431Z"),
+                date(json!("2026-11-22T23:45:14+02:00"), "2026-11-22 21:45:14.000Z"),
+                date(json!("2026-11-22"), "2026-11-22 00:00:00.000Z"),
+                date(json!("2026-11-22 23:45"), ""),
+                date(json!("0001-01-01 00:00:00.000Z"), ""),
+                date(json!(2026), ""),
+                date(json!(true), ""),
+                date(Json::Null, ""),
+                date(json!(["2026-11-22"]), ""),
+            ],
+        );
+        table::reads(
+            json!({ "type": "date" }),
+            &[
+                (Value::Null, json!("")),
+                (Value::Text("2026-11-22 23:45:14Z".into()), json!("2026-11-22 23:45:14.000Z")),
+                (Value::Text("x".into()), json!("")),
+                (Value::Integer(5), json!("")),
+            ],
+        );
+    }
+
+    #[test]
+    fn values() {
+        let options = json!({ "type": "date", "min": "2022-01-01", "max": "2023-01-01 10:00:00.5Z", "required": true });
+        table::values(
+            options.clone(),
+            &[
+                (json!("2022-01-01"), Json::Null),
+                (json!("2023-01-01 10:00:00.500Z"), Json::Null),
+                (json!("x"), json!({ "code": "validation_required" })),
+                (
+                    json!("2021-12-31 23:59:59.999Z"),
+                    json!({
+                        "code": "validation_min_greater_equal_than_required",
+                        "params": { "threshold": "2022-01-01T00:00:00Z" },
+                    }),
+                ),
+                (
+                    json!("2023-01-01 10:00:00.501Z"),
+                    json!({
+                        "code": "validation_max_less_equal_than_required",
+                        "params": { "threshold": "2023-01-01T10:00:00.5Z" },
+                    }),
+                ),
+            ],
+        );
+        let field = table::field(&options);
+        assert_eq!(field.of().options_to_json()["max"], "2023-01-01 10:00:00.500Z");
+        let error = field.validate(&Value::Text("2024-01-01 00:00:00.000Z".into())).unwrap_err();
+        assert_eq!(error.message, "must be no greater than 2023-01-01 10:00:00.5 +0000 UTC");
+    }
+
+    #[test]
+    fn options() {
+        table::options("date", &[(json!({ "min": "2022-01-01", "max": "2021-01-01" }), json!({}))]);
+    }
+}

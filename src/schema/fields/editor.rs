@@ -68,3 +68,28 @@ impl Editor {
         if self.max_size <= 0 { 5 << 20 } else { self.max_size }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::schema::fields::table;
+
+    #[test]
+    fn values() {
+        table::casts(json!({ "type": "editor" }), &[(json!("<p>a</p>"), json!("<p>a</p>"), json!("<p>a</p>"))]);
+        let limit = json!({ "code": "validation_content_size_limit", "params": { "maxSize": 5 } });
+        table::values(
+            json!({ "type": "editor", "maxSize": 5 }),
+            &[(json!("abcde"), Json::Null), (json!("éé"), Json::Null), (json!("ééé"), limit)],
+        );
+        table::options(
+            "editor",
+            &[
+                (json!({ "maxSize": 10, "convertURLs": true }), json!({})),
+                (json!({ "maxSize": -1 }), json!({ "maxSize": "validation_min_greater_equal_than_required" })),
+            ],
+        );
+    }
+}

@@ -63,3 +63,45 @@ impl FieldType for Email {
         super::options_to_json(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::schema::fields::table;
+
+    #[test]
+    fn values() {
+        let not_allowed = json!({ "code": "validation_email_domain_not_allowed" });
+        table::values(
+            json!({ "type": "email", "onlyDomains": ["example.com"] }),
+            &[
+                (json!(""), Json::Null),
+                (json!("a@example.com"), Json::Null),
+                (json!("a@EXAMPLE.com"), not_allowed.clone()),
+                (json!("a@b.co"), not_allowed.clone()),
+                (json!("a@b"), json!({ "code": "validation_is_email" })),
+            ],
+        );
+        table::values(
+            json!({ "type": "email", "exceptDomains": ["example.com"] }),
+            &[(json!("a@b.co"), Json::Null), (json!("a@example.com"), not_allowed)],
+        );
+    }
+
+    #[test]
+    fn options() {
+        table::options(
+            "email",
+            &[
+                (json!({ "onlyDomains": [], "exceptDomains": ["a.b"] }), json!({})),
+                (
+                    json!({ "onlyDomains": ["a.b"], "exceptDomains": ["c.d"] }),
+                    json!({ "onlyDomains": "validation_empty", "exceptDomains": "validation_empty" }),
+                ),
+                (json!({ "onlyDomains": ["a.b", "x y"] }), json!({ "onlyDomains": { "1": "validation_is_domain" } })),
+            ],
+        );
+    }
+}

@@ -101,3 +101,57 @@ fn check_thumb(thumb: &str) -> Result<(), Invalid> {
         _ => Err(checks::bad_format()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::schema::fields::table;
+
+    #[test]
+    fn values() {
+        table::casts(
+            json!({ "type": "file", "maxSelect": 2 }),
+            &[(json!("a.txt"), json!(r#"["a.txt"]"#), json!(["a.txt"]))],
+        );
+        table::values(
+            json!({ "type": "file", "maxSelect": 2, "required": true }),
+            &[
+                (json!(["a", "b"]), Json::Null),
+                (json!(""), json!({ "code": "validation_required" })),
+                (json!(["a", "b", "c"]), json!({ "code": "validation_too_many_files", "params": { "maxSelect": 2 } })),
+            ],
+        );
+    }
+
+    #[test]
+    fn options() {
+        table::options(
+            "file",
+            &[
+                (
+                    json!({ "maxSelect": 9, "thumbs": ["100x50", "0x50t", "5x0f", ""], "mimeTypes": ["image/png"] }),
+                    json!({}),
+                ),
+                (
+                    json!({ "maxSelect": -1, "maxSize": 9007199254740992_i64 }),
+                    json!({
+                        "maxSelect": "validation_min_greater_equal_than_required",
+                        "maxSize": "validation_max_less_equal_than_required",
+                    }),
+                ),
+                (
+                    json!({ "thumbs": ["0x0", "0x0t", "100", "5x5x", "x5"] }),
+                    json!({ "thumbs": {
+                        "0": "validation_not_in_invalid",
+                        "1": "validation_not_in_invalid",
+                        "2": "validation_match_invalid",
+                        "3": "validation_match_invalid",
+                        "4": "validation_match_invalid",
+                    } }),
+                ),
+            ],
+        );
+    }
+}

@@ -85,3 +85,50 @@ fn coordinates(point: &Json) -> (f64, f64) {
     let coordinate = |name| point.get(name).and_then(Json::as_f64).unwrap_or_default();
     (coordinate("lon"), coordinate("lat"))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::schema::fields::table;
+
+    #[test]
+    fn casts() {
+        let zero = |sent: Json| (sent, json!(r#"{"lon":0,"lat":0}"#), json!({ "lon": 0, "lat": 0 }));
+        table::casts(
+            json!({ "type": "geoPoint" }),
+            &[
+                (json!({ "lat": 2.5, "lon": -1 }), json!(r#"{"lon":-1,"lat":2.5}"#), json!({ "lon": -1, "lat": 2.5 })),
+                (json!(r#"{"lon":1,"lat":2}"#), json!(r#"{"lon":1,"lat":2}"#), json!({ "lon": 1, "lat": 2 })),
+                (json!({ "lon": 1 }), json!(r#"{"lon":1,"lat":0}"#), json!({ "lon": 1, "lat": 0 })),
+                (json!({ "lon": "1", "lat": 2 }), json!(r#"{"lon":0,"lat":2}"#), json!({ "lon": 0, "lat": 2 })),
+                zero(json!([1, 2])),
+                zero(json!("x")),
+                zero(json!(5)),
+                zero(Json::Null),
+            ],
+        );
+        table::reads(
+            json!({ "type": "geoPoint" }),
+            &[
+                (Value::Null, json!({ "lon": 0, "lat": 0 })),
+                (Value::Text(r#"{ "lat": 1.0 }"#.into()), json!({ "lon": 0, "lat": 1 })),
+                (Value::Text(String::new()), json!({ "lon": 0, "lat": 0 })),
+            ],
+        );
+    }
+
+    #[test]
+    fn values() {
+        table::values(
+            json!({ "type": "geoPoint", "required": true }),
+            &[
+                (json!({ "lon": 180, "lat": -90 }), Json::Null),
+                (json!({ "lon": 0, "lat": 0 }), json!({ "code": "validation_required" })),
+                (json!({ "lon": 181, "lat": 91 }), json!({ "code": "validation_invalid_latitude" })),
+                (json!({ "lon": -181, "lat": 0 }), json!({ "code": "validation_invalid_longitude" })),
+            ],
+        );
+    }
+}

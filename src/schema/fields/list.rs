@@ -16,17 +16,27 @@ pub(super) fn cast(input: &Json, multiple: bool) -> Value {
 
 /// Names as stored.
 pub(crate) fn store(names: Vec<Cow<'_, str>>, multiple: bool) -> Value {
-    if multiple {
-        Value::Text(array(&names))
-    } else {
-        Value::Text(names.into_iter().next_back().unwrap_or_default().into_owned())
+    if multiple { Value::Text(array(&names)) } else { Value::Text(last(names)) }
+}
+
+/// The last name. One that is a list itself would be read as a list, so it counts as one.
+fn last(mut names: Vec<Cow<'_, str>>) -> String {
+    let mut last = names.pop().unwrap_or_default().into_owned();
+    while last.contains('[') {
+        let inner = expand(&last).pop().unwrap_or_default().into_owned();
+        if inner == last {
+            break;
+        }
+        last = inner;
     }
+    last
 }
 
 /// The values that a request gives.
 pub(crate) fn given(input: &Json) -> Vec<Cow<'_, str>> {
     match input {
         Json::String(text) => expand(text),
+        Json::Array(items) if items.iter().any(|item| item.is_array() || item.is_object()) => Vec::new(),
         Json::Array(items) => distinct(items.iter().map(scalar_text)),
         scalar => distinct(std::iter::once(scalar_text(scalar))),
     }
@@ -39,17 +49,12 @@ fn scalar_text(input: &Json) -> Cow<'_, str> {
     }
 }
 
-/// A text that may hold a JSON array.
+/// A text that may hold a JSON array of texts.
 fn expand(text: &str) -> Vec<Cow<'_, str>> {
     if text.contains('[')
         && let Ok(items) = serde_json::from_str::<Vec<Cow<'_, str>>>(text)
     {
         return distinct(items.into_iter());
-    }
-    if text.contains('[')
-        && let Ok(items) = serde_json::from_str::<Vec<Json>>(text)
-    {
-        return distinct(items.iter().map(|item| Cow::Owned(scalar::text(item))));
     }
     distinct(std::iter::once(Cow::Borrowed(text)))
 }
@@ -89,7 +94,7 @@ pub(super) fn to_json(value: &Value, multiple: bool) -> Json {
     if !multiple {
         return match value {
             Value::Text(text) if !text.contains('[') => Json::String(text.clone()),
-            other => Json::String(stored(other).pop().unwrap_or_default().into_owned()),
+            other => Json::String(last(stored(other))),
         };
     }
     Json::Array(stored(value).into_iter().map(|name| Json::String(name.into_owned())).collect())
@@ -99,7 +104,7 @@ pub(super) fn to_json(value: &Value, multiple: bool) -> Json {
 pub(super) fn write_json(value: &Value, multiple: bool, out: &mut Vec<u8>) {
     match (multiple, value) {
         (false, Value::Text(text)) if !text.contains('[') => json::write_text(text, out),
-        (false, other) => json::write_text(&stored(other).pop().unwrap_or_default(), out),
+        (false, other) => json::write_text(&last(stored(other)), out),
         (true, other) => write_array(&stored(other), out),
     }
 }

@@ -14,6 +14,8 @@ mod password;
 mod relation;
 mod scalar;
 mod select;
+#[cfg(test)]
+pub(crate) mod table;
 mod text;
 mod url;
 

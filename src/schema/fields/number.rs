@@ -99,7 +99,7 @@ impl FieldType for Number {
 
 impl Number {
     fn check_integer(&self, number: f64) -> Result<(), Invalid> {
-        if self.only_int && number.fract() != 0.0 {
+        if self.only_int && number as i64 as f64 != number {
             return Err(Invalid::new("validation_only_int_constraint", "Decimal numbers are not allowed"));
         }
         Ok(())
@@ -118,5 +118,95 @@ pub(crate) fn read(stored: &Value) -> f64 {
         Value::Real(number) if number.is_finite() => *number,
         Value::Text(text) => scalar::parse_number(text).filter(|number| number.is_finite()).unwrap_or_default(),
         Value::Real(_) | Value::Null | Value::Blob(_) => 0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::schema::fields::table;
+
+    #[test]
+    fn casts() {
+        let number = |sent: Json, stored: Json| (sent, stored.clone(), stored);
+        table::casts(
+            json!({ "type": "number" }),
+            &[
+                number(json!(5), json!(5)),
+                number(json!(5.0), json!(5)),
+                number(json!(-1.5), json!(-1.5)),
+                number(json!("5"), json!(5)),
+                number(json!("1e3"), json!(1000)),
+                number(json!("1_000"), json!(1000)),
+                number(json!("1__0"), json!(0)),
+                number(json!("_1"), json!(0)),
+                number(json!("+3"), json!(3)),
+                number(json!("010"), json!(10)),
+                number(json!(".5"), json!(0.5)),
+                number(json!("5."), json!(5)),
+                number(json!(" 5"), json!(0)),
+                number(json!("0x10"), json!(0)),
+                number(json!("1e400"), json!(0)),
+                number(json!(true), json!(1)),
+                number(json!(false), json!(0)),
+                number(Json::Null, json!(0)),
+                number(json!([5]), json!(0)),
+                number(json!({}), json!(0)),
+            ],
+        );
+        table::reads(
+            json!({ "type": "number" }),
+            &[
+                (Value::Null, json!(0)),
+                (Value::Real(5.0), json!(5)),
+                (Value::Text("2.5".into()), json!(2.5)),
+                (Value::Text("x".into()), json!(0)),
+                (Value::Real(f64::INFINITY), json!(0)),
+            ],
+        );
+    }
+
+    #[test]
+    fn values() {
+        table::values(
+            json!({ "type": "number", "min": 2, "max": 9.5 }),
+            &[
+                (json!(2), Json::Null),
+                (json!(9.5), Json::Null),
+                (json!(0), Json::Null),
+                (json!(1.5), json!({ "code": "validation_min_number_constraint", "params": { "min": 2 } })),
+                (json!(10), json!({ "code": "validation_max_number_constraint", "params": { "max": 9.5 } })),
+                (json!("NaN"), json!({ "code": "validation_not_a_number" })),
+                (json!("-inf"), json!({ "code": "validation_not_a_number" })),
+            ],
+        );
+        table::values(
+            json!({ "type": "number", "onlyInt": true, "required": true }),
+            &[
+                (json!(3), Json::Null),
+                (json!(0), json!({ "code": "validation_required" })),
+                (json!(3.5), json!({ "code": "validation_only_int_constraint" })),
+                (json!(1e20), json!({ "code": "validation_only_int_constraint" })),
+            ],
+        );
+    }
+
+    #[test]
+    fn options() {
+        table::options(
+            "number",
+            &[
+                (json!({ "min": 1, "max": 1 }), json!({})),
+                (json!({ "min": 5, "max": 0 }), json!({ "max": "validation_min_number_constraint" })),
+                (
+                    json!({ "min": 1.5, "max": 2.5, "onlyInt": true }),
+                    json!({ "min": "validation_only_int_constraint", "max": "validation_only_int_constraint" }),
+                ),
+            ],
+        );
+        let field = table::field(&json!({ "type": "number", "min": 5.0 }));
+        assert_eq!(field.of().options_to_json()["min"].to_string(), "5");
     }
 }

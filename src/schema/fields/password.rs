@@ -73,6 +73,9 @@ impl Password {
         if plain.is_empty() {
             return Ok(());
         }
+        if plain.len() > MAX_BYTES {
+            return Err(Invalid::value());
+        }
         let length = plain.chars().count() as i64;
         if length < self.min {
             let message = format!("Must be at least {} character(s)", self.min);
@@ -86,6 +89,64 @@ impl Password {
         if !self.pattern.is_empty() && !patterns::matches(&self.pattern, plain) {
             return Err(Invalid::new("validation_invalid_format", "Invalid value format"));
         }
-        if plain.len() > MAX_BYTES { Err(Invalid::value()) } else { Ok(()) }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::schema::fields::table;
+
+    #[test]
+    fn values() {
+        table::values(
+            json!({ "type": "password", "min": 3, "max": 5, "pattern": "^[a-zé]+$", "required": true }),
+            &[
+                (json!("ééé"), Json::Null),
+                (json!(""), json!({ "code": "validation_required" })),
+                (Json::Null, json!({ "code": "validation_required" })),
+                (json!("éé"), json!({ "code": "validation_min_text_constraint" })),
+                (json!("abcdef"), json!({ "code": "validation_max_text_constraint" })),
+                (json!("ab1"), json!({ "code": "validation_invalid_format" })),
+            ],
+        );
+        table::values(
+            json!({ "type": "password" }),
+            &[
+                (json!("x".repeat(71)), Json::Null),
+                (json!("x".repeat(72)), json!({ "code": "validation_max_text_constraint" })),
+                (json!("é".repeat(36)), Json::Null),
+                (json!("é".repeat(37)), json!({ "code": "validation_invalid_value" })),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_hash_is_not_shown() {
+        table::reads(json!({ "type": "password" }), &[(Value::Text("$2a$10$abc".into()), json!(""))]);
+    }
+
+    #[test]
+    fn options() {
+        let too_small = "validation_min_greater_equal_than_required";
+        let too_large = "validation_max_less_equal_than_required";
+        table::options(
+            "password",
+            &[
+                (json!({ "min": 8, "max": 0, "cost": 10 }), json!({})),
+                (
+                    json!({ "min": 72, "max": 73, "cost": 3 }),
+                    json!({ "min": too_large, "max": too_large, "cost": too_small }),
+                ),
+                (json!({ "min": -1, "cost": 32 }), json!({ "min": too_small, "cost": too_large })),
+                (
+                    json!({ "min": 5, "max": 3, "pattern": "(" }),
+                    json!({ "max": too_small, "pattern": "validation_invalid_regex" }),
+                ),
+            ],
+        );
     }
 }

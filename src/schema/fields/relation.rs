@@ -75,3 +75,43 @@ impl FieldType for Relation {
         super::options_to_json(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::schema::fields::table;
+
+    #[test]
+    fn values() {
+        table::values(
+            json!({ "type": "relation", "collectionId": "c", "minSelect": 2, "maxSelect": 3 }),
+            &[
+                (json!([]), Json::Null),
+                (json!(["a", "b"]), Json::Null),
+                (json!(["a", "a"]), json!({ "code": "validation_not_enough_values", "params": { "minSelect": 2 } })),
+                (
+                    json!(["a", "b", "c", "d"]),
+                    json!({ "code": "validation_too_many_values", "params": { "maxSelect": 3 } }),
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn options() {
+        let too_small = "validation_min_greater_equal_than_required";
+        table::options(
+            "relation",
+            &[
+                (json!({ "collectionId": "c" }), json!({})),
+                (json!({}), json!({ "collectionId": "validation_required" })),
+                (json!({ "collectionId": "c", "minSelect": 2 }), json!({ "maxSelect": "validation_required" })),
+                (json!({ "collectionId": "c", "minSelect": 2, "maxSelect": 1 }), json!({ "maxSelect": too_small })),
+                (json!({ "collectionId": "c", "minSelect": -1 }), json!({ "minSelect": too_small })),
+                (json!({ "collectionId": "c", "maxSelect": -1 }), json!({ "maxSelect": too_small })),
+            ],
+        );
+    }
+}

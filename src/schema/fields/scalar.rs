@@ -17,7 +17,7 @@ pub(super) fn text(input: &Json) -> String {
 
 /// A double in decimal digits, however many it takes.
 fn decimal(number: f64) -> String {
-    if number == 0.0 { "0".to_owned() } else { number.to_string() }
+    number.to_string()
 }
 
 /// A stored value as text, whatever SQLite type an older file has it in.

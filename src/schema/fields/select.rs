@@ -74,3 +74,87 @@ impl FieldType for Select {
         super::options_to_json(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::schema::fields::table;
+
+    #[test]
+    fn casts() {
+        let one = json!({ "type": "select", "values": ["a", "b"], "maxSelect": 1 });
+        let several = json!({ "type": "select", "values": ["a", "b"], "maxSelect": 2 });
+        let single = |sent: Json, stored: &str| (sent, json!(stored), json!(stored));
+        let multiple = |sent: Json, stored: &str, shown: Json| (sent, json!(stored), shown);
+        table::casts(
+            one.clone(),
+            &[
+                single(json!("a"), "a"),
+                single(json!(["a", "b"]), "b"),
+                single(json!(["a", "b", "a"]), "b"),
+                single(json!(r#"["a","b"]"#), "b"),
+                single(json!([r#"["a"]"#]), "a"),
+                single(json!(5), "5"),
+                single(json!(true), "true"),
+                single(json!(""), ""),
+                single(Json::Null, ""),
+                single(json!({ "a": 1 }), ""),
+                single(json!("[x"), "[x"),
+                single(json!("[1,2]"), "[1,2]"),
+            ],
+        );
+        table::casts(
+            several.clone(),
+            &[
+                multiple(json!("a"), r#"["a"]"#, json!(["a"])),
+                multiple(json!(["b", "a", "b", "", null]), r#"["b","a"]"#, json!(["b", "a"])),
+                multiple(json!(["a", 5, true]), r#"["a","5","true"]"#, json!(["a", "5", "true"])),
+                multiple(json!(["a", {}]), "[]", json!([])),
+                multiple(json!(r#"["a","b"]"#), r#"["a","b"]"#, json!(["a", "b"])),
+                multiple(json!("x<y"), r#"["x\u003cy"]"#, json!(["x<y"])),
+                multiple(json!([]), "[]", json!([])),
+                multiple(Json::Null, "[]", json!([])),
+            ],
+        );
+        table::reads(one, &[(Value::Null, json!("")), (Value::Text(r#"["a","b"]"#.into()), json!("b"))]);
+        table::reads(
+            several,
+            &[
+                (Value::Null, json!([])),
+                (Value::Text("a".into()), json!(["a"])),
+                (Value::Integer(5), json!(["5"])),
+                (Value::Text(r#"[ "a", "a", "" ]"#.into()), json!(["a"])),
+            ],
+        );
+    }
+
+    #[test]
+    fn values() {
+        table::values(
+            json!({ "type": "select", "values": ["a", "b", "c"], "maxSelect": 2, "required": true }),
+            &[
+                (json!(["a", "b"]), Json::Null),
+                (json!([]), json!({ "code": "validation_required" })),
+                (json!(["a", "b", "c"]), json!({ "code": "validation_too_many_values", "params": { "maxSelect": 2 } })),
+                (json!(["a", "z"]), json!({ "code": "validation_invalid_value", "params": { "value": "z" } })),
+            ],
+        );
+    }
+
+    #[test]
+    fn options() {
+        table::options(
+            "select",
+            &[
+                (json!({ "values": ["a", "b"], "maxSelect": 2 }), json!({})),
+                (json!({ "values": null }), json!({ "values": "validation_required" })),
+                (
+                    json!({ "values": ["a"], "maxSelect": 2 }),
+                    json!({ "maxSelect": "validation_max_less_equal_than_required" }),
+                ),
+            ],
+        );
+    }
+}

@@ -153,3 +153,136 @@ fn check_id(id: &str, length: i64) -> Result<(), Invalid> {
     let message = format!("The primary key '{upper}' is reserved and cannot be used.");
     Err(Invalid::new("validation_reserved_pk", message).with("reserved", upper))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::schema::fields::table;
+
+    #[test]
+    fn casts() {
+        table::casts(
+            json!({ "type": "text" }),
+            &[
+                (json!("a b "), json!("a b "), json!("a b ")),
+                (json!(""), json!(""), json!("")),
+                (json!(5), json!("5"), json!("5")),
+                (json!(1.5), json!("1.5"), json!("1.5")),
+                (json!(1e21), json!("1000000000000000000000"), json!("1000000000000000000000")),
+                (json!(true), json!("true"), json!("true")),
+                (Json::Null, json!(""), json!("")),
+                (json!(["a"]), json!(""), json!("")),
+                (json!({ "a": 1 }), json!(""), json!("")),
+            ],
+        );
+        table::reads(
+            json!({ "type": "text" }),
+            &[
+                (Value::Null, json!("")),
+                (Value::Integer(12), json!("12")),
+                (Value::Real(1.5), json!("1.5")),
+                (Value::Blob(b"ab".to_vec()), json!("ab")),
+            ],
+        );
+    }
+
+    #[test]
+    fn values() {
+        table::values(
+            json!({ "type": "text", "min": 2, "max": 4, "pattern": "^[a-zé]+$" }),
+            &[
+                (json!(""), Json::Null),
+                (json!("éé"), Json::Null),
+                (json!("é"), json!({ "code": "validation_min_text_constraint", "params": { "min": 2 } })),
+                (json!("ééééé"), json!({ "code": "validation_max_text_constraint", "params": { "max": 4 } })),
+                (json!("ab1"), json!({ "code": "validation_invalid_format" })),
+            ],
+        );
+        table::values(
+            json!({ "type": "text", "required": true }),
+            &[
+                (json!(""), json!({ "code": "validation_required" })),
+                (json!("  "), Json::Null),
+                (json!("x".repeat(5_000)), Json::Null),
+                (
+                    json!("x".repeat(5_001)),
+                    json!({ "code": "validation_max_text_constraint", "params": { "max": 5000 } }),
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn ids() {
+        let forbidden = |ch: &str| json!({ "code": "validation_forbidden_pk_character", "params": { "ch": ch } });
+        let reserved = |word: &str| json!({ "code": "validation_reserved_pk", "params": { "reserved": word } });
+        table::values(
+            json!({ "type": "text", "primaryKey": true, "required": true, "pattern": "^.+$" }),
+            &[
+                (json!("Abc-_é"), Json::Null),
+                (json!("a.b"), forbidden(".")),
+                (json!("a/b"), forbidden("/")),
+                (json!("a b"), forbidden(" ")),
+                (json!("a\tb"), forbidden("\t")),
+                (json!("con"), reserved("CON")),
+                (json!("Com9"), reserved("COM9")),
+                (json!("com0"), Json::Null),
+                (json!("console"), Json::Null),
+                (json!(""), json!({ "code": "validation_required" })),
+            ],
+        );
+        table::values(
+            json!({ "type": "text", "primaryKey": true, "required": true, "pattern": DEFAULT_ID_PATTERN }),
+            &[(json!("con"), Json::Null), (json!("a.b"), json!({ "code": "validation_invalid_format" }))],
+        );
+    }
+
+    #[test]
+    fn options() {
+        let too_small = "validation_min_greater_equal_than_required";
+        table::options(
+            "text",
+            &[
+                (json!({}), json!({})),
+                (json!({ "min": 5, "max": 0 }), json!({})),
+                (json!({ "min": -1, "max": -2 }), json!({ "min": too_small, "max": too_small })),
+                (json!({ "min": 5, "max": 3 }), json!({ "max": too_small })),
+                (json!({ "max": 9007199254740992_i64 }), json!({ "max": "validation_max_less_equal_than_required" })),
+                (json!({ "pattern": "(a" }), json!({ "pattern": "validation_invalid_regex" })),
+                (json!({ "autogeneratePattern": "(a" }), json!({ "autogeneratePattern": "validation_invalid_regex" })),
+                (json!({ "autogeneratePattern": "[a-z]{9}", "min": 9, "max": 9, "pattern": "^[a-z]+$" }), json!({})),
+                (
+                    json!({ "autogeneratePattern": "[a-z]{3}", "min": 5 }),
+                    json!({ "autogeneratePattern": "validation_invalid_autogenerate_pattern_value" }),
+                ),
+                (
+                    json!({ "primaryKey": true, "hidden": true }),
+                    json!({
+                        "name": "validation_in_invalid",
+                        "pattern": "validation_required",
+                        "required": "validation_required",
+                        "hidden": "validation_empty",
+                    }),
+                ),
+                (json!({ "name": "id", "primaryKey": true, "required": true, "pattern": "^a$" }), json!({})),
+                (
+                    json!({ "id": "", "name": "" }),
+                    json!({ "id": "validation_required", "name": "validation_required" }),
+                ),
+                (
+                    json!({ "id": "x".repeat(101), "name": "x".repeat(101), "help": "x".repeat(301) }),
+                    json!({
+                        "id": "validation_length_out_of_range",
+                        "name": "validation_length_out_of_range",
+                        "help": "validation_length_out_of_range",
+                    }),
+                ),
+                (json!({ "name": "a b" }), json!({ "name": "validation_match_invalid" })),
+                (json!({ "name": "expand" }), json!({ "name": "validation_not_in_invalid" })),
+                (json!({ "name": "a_VIA_b" }), json!({ "name": "validation_found_via" })),
+            ],
+        );
+    }
+}

@@ -65,3 +65,34 @@ impl FieldType for Url {
         super::options_to_json(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::schema::fields::table;
+
+    #[test]
+    fn values() {
+        let not_allowed = json!({ "code": "validation_url_domain_not_allowed" });
+        table::values(
+            json!({ "type": "url", "onlyDomains": ["example.com:80"] }),
+            &[
+                (json!(""), Json::Null),
+                (json!("http://u@example.com:80/x"), Json::Null),
+                (json!("http://example.com"), not_allowed.clone()),
+                (json!("example.com"), not_allowed.clone()),
+                (json!("a"), json!({ "code": "validation_invalid_url" })),
+            ],
+        );
+        table::values(
+            json!({ "type": "url", "exceptDomains": ["example.com"] }),
+            &[(json!("https://example.org"), Json::Null), (json!("https://example.com/a"), not_allowed)],
+        );
+        table::options(
+            "url",
+            &[(json!({ "exceptDomains": ["a..b"] }), json!({ "exceptDomains": { "0": "validation_is_domain" } }))],
+        );
+    }
+}

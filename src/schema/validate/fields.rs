@@ -2,13 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::without_via;
 use crate::checks;
 use crate::errors::{Errors, Invalid};
 use crate::schema::{Collection, Field, FieldKind, Schema};
-
-/// Field names that mean something else wherever a field may be named.
-const RESERVED_NAMES: [&str; 7] = ["null", "true", "false", "_rowid_", "collectionId", "collectionName", "expand"];
 
 /// Field names that have a meaning of their own in the bodies of requests to auth collections.
 const RESERVED_AUTH_NAMES: [&str; 2] = ["passwordConfirm", "oldPassword"];
@@ -32,13 +28,10 @@ pub fn all(schema: &Schema, present: Option<&Collection>, wanted: &Collection, e
 /// One field: its common keys, its options, and what it refers to.
 pub fn field(schema: &Schema, collection: &Collection, present: Option<&Collection>, field: &Field) -> Errors {
     let mut errors = Errors::new();
-    errors.check("id", checks::required(&field.id));
-    errors.check("id", checks::length(&field.id, 1, 100));
-    errors.check("name", name(&field.name));
-    errors.check("help", checks::length(&field.help, 0, 300));
+    field.check(&mut errors);
     let before = present.and_then(|present| present.fields.iter().find(|before| before.id == field.id));
     match &field.kind {
-        FieldKind::Text(text) if text.primary_key => primary_key(collection, field, &mut errors),
+        FieldKind::Text(text) if text.primary_key => only_key(collection, &mut errors),
         FieldKind::Relation(relation) => {
             let before = match before.map(|before| &before.kind) {
                 Some(FieldKind::Relation(before)) => Some(before.collection_id.as_str()),
@@ -60,35 +53,15 @@ pub fn field(schema: &Schema, collection: &Collection, present: Option<&Collecti
         }
         _ => {}
     }
-    field.of().check_options(field, &mut errors);
     errors
 }
 
-fn name(name: &str) -> Result<(), Invalid> {
-    checks::required(name)?;
-    checks::length(name, 1, 100)?;
-    checks::word(name)?;
-    if RESERVED_NAMES.contains(&name) {
-        return Err(Invalid::new("validation_not_in_invalid", "must not be in list"));
-    }
-    without_via(name)
-}
-
-/// There is one, it is called `id`, and everybody sees it.
-fn primary_key(collection: &Collection, field: &Field, errors: &mut Errors) {
-    if field.name != "id" {
-        errors.add("name", Invalid::new("validation_in_invalid", "The primary key must be named \"id\"."));
-    }
+/// There is no other primary key.
+fn only_key(collection: &Collection, errors: &mut Errors) {
     let is_key = |field: &&Field| matches!(&field.kind, FieldKind::Text(text) if text.primary_key);
     if collection.fields.iter().filter(is_key).count() > 1 {
         let message = "Composite PKs are not supported and the collection must have only 1 PK.";
         errors.add("primaryKey", Invalid::new("validation_unsupported_composite_pk", message));
-    }
-    if field.hidden {
-        errors.add("hidden", Invalid::new("validation_empty", "must be blank"));
-    }
-    if !field.required {
-        errors.add("required", Invalid::required());
     }
 }
 
