@@ -302,6 +302,8 @@ mod tests {
         settings.store(&conn).unwrap();
         settings.store(&conn).unwrap();
         assert_eq!(Settings::load(&conn).unwrap(), settings);
+        conn.execute_batch("UPDATE _params SET value = CAST(value AS BLOB)").unwrap();
+        assert_eq!(Settings::load(&conn).unwrap(), settings);
         assert_eq!(serde_json::to_string(&settings.public()).unwrap(), FRESH);
     }
 

@@ -23,6 +23,8 @@ pub(super) enum Form {
     Known { value: Literal, lower: bool },
     /// An expression. `given`: never empty as far as equality is concerned, so that no NULL handling is needed.
     Sql { text: String, given: bool },
+    /// The result of `strftime`: on the right of `~` it is a whole pattern, not a text to search for.
+    Pattern { text: String, given: bool },
 }
 
 /// What equality makes of NULL.
@@ -51,6 +53,10 @@ impl Term {
         Term::of(Form::Sql { text, given: false })
     }
 
+    pub(super) fn pattern(text: String) -> Term {
+        Term::of(Form::Pattern { text, given: false })
+    }
+
     pub(super) fn of(form: Form) -> Term {
         Term { form, nulls: Nulls::Empty, rows: None, guard: None }
     }
@@ -64,18 +70,26 @@ impl Term {
     fn is_given(&self) -> bool {
         match &self.form {
             Form::Known { value, .. } => !value.is_empty(),
-            Form::Sql { given, .. } => *given,
+            Form::Sql { given, .. } | Form::Pattern { given, .. } => *given,
         }
     }
 
     /// One row of a path in place of the path.
     fn row(&self, value: &str) -> Term {
-        Term { nulls: self.nulls, ..Term::sql(value.to_owned()) }
+        let text = value.to_owned();
+        let form = match self.form {
+            Form::Pattern { .. } => Form::Pattern { text, given: false },
+            _ => Form::Sql { text, given: false },
+        };
+        Term { nulls: self.nulls, ..Term::of(form) }
     }
 
     /// The operand opposite to a path whose rows are asked: its bare value, without a say about NULL.
     fn opposite(&self) -> Term {
-        Term::of(self.form.clone())
+        Term::of(match &self.form {
+            Form::Pattern { text, .. } => Form::Pattern { text: text.clone(), given: true },
+            form => form.clone(),
+        })
     }
 }
 
@@ -173,6 +187,7 @@ fn like(left: &Term, operator: &str, right: &Term, binds: &mut impl Bind) -> Str
             if *lower { format!("LOWER({pattern})") } else { pattern }
         }
         Form::Sql { text, .. } => format!("('%' || {text} || '%')"),
+        Form::Pattern { text, .. } => text.clone(),
     };
     format!("{left} {operator} {pattern} ESCAPE '\\'")
 }
@@ -195,7 +210,7 @@ pub(super) fn written(term: &Term, binds: &mut impl Bind) -> String {
         Form::Known { value: Literal::Null, .. } => "NULL".to_owned(),
         Form::Known { value, lower: false } => binds.bind(value.to_value()),
         Form::Known { value, lower: true } => format!("LOWER({})", binds.bind(value.to_value())),
-        Form::Sql { text, .. } => text.clone(),
+        Form::Sql { text, .. } | Form::Pattern { text, .. } => text.clone(),
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use super::literal::Literal;
 use super::path::Root;
 use crate::request::RequestInfo;
-use crate::schema::{Collection, FieldKind};
+use crate::schema::{Collection, Field, FieldKind};
 
 /// A value found under `@request.`: present (though perhaps null) or absent.
 pub(super) fn find(request: &RequestInfo, root: &Root, parts: &[Box<str>]) -> Option<Literal> {
@@ -15,16 +15,44 @@ pub(super) fn find(request: &RequestInfo, root: &Root, parts: &[Box<str>]) -> Op
         Root::Context => Some(Literal::Text(request.context.as_str().to_owned())),
         Root::Query if parts.len() == 1 => request.query.get(first?).cloned().map(Literal::Text),
         Root::Headers if parts.len() == 1 => request.headers.get(first?).map(str::to_owned).map(Literal::Text),
-        Root::Body => {
-            let value = parts[1..].iter().try_fold(request.body.get(first?)?, |value, part| step(value, part));
-            value.map(Literal::from_json)
-        }
+        Root::Body => body_part(request, parts).map(Literal::from_json),
         _ => None,
     }
 }
 
+/// A value of the body. A whole JSON or point field is its JSON text, scalars and null included.
+pub(super) fn body(request: &RequestInfo, collection: &Collection, parts: &[Box<str>]) -> Option<Literal> {
+    let value = body_part(request, parts)?;
+    match parts {
+        [name] => Some(collection.field(name).map_or_else(|| Literal::from_json(value), |(_, f)| of_field(f, value))),
+        _ => Some(Literal::from_json(value)),
+    }
+}
+
+/// A field of the body as text; empty for lists.
+pub(super) fn body_text(request: &RequestInfo, field: &Field) -> String {
+    match request.body.get(&field.name) {
+        None | Some(Json::Array(_)) if !matches!(field.kind, FieldKind::Json(_)) => String::new(),
+        None => String::new(),
+        Some(value) => of_field(field, value).to_text(),
+    }
+}
+
+fn of_field(field: &Field, value: &Json) -> Literal {
+    match (&field.kind, value) {
+        (FieldKind::Json(_), value) => Literal::Text(value.to_string()),
+        (FieldKind::GeoPoint(_), Json::Object(_)) => Literal::from_value(&field.of().cast(value)),
+        _ => Literal::from_json(value),
+    }
+}
+
+fn body_part<'a>(request: &'a RequestInfo, parts: &[Box<str>]) -> Option<&'a Json> {
+    let (first, rest) = parts.split_first()?;
+    rest.iter().try_fold(request.body.get(&**first)?, |value, part| step(value, part))
+}
+
 /// Forms send numbers as texts: a text under the name of a number field is read as a number where it is one.
-pub(super) fn as_field(literal: Literal, collection: &Collection, parts: &[Box<str>]) -> Literal {
+pub(super) fn as_number(literal: Literal, collection: &Collection, parts: &[Box<str>]) -> Literal {
     let Literal::Text(text) = &literal else { return literal };
     let field = parts.last().and_then(|name| collection.field(name));
     match field {

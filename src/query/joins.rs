@@ -40,12 +40,18 @@ pub(super) enum Key {
     BodyItems { scope: usize, field: Box<str> },
 }
 
-/// A [`Source`] as part of a key.
+/// A [`Source`] as part of a key, within the scope that asks: the rule of a joined collection has rows of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(super) struct Origin {
+    pub scope: usize,
+    pub row: Row,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Row {
     Table(usize),
     Base,
-    Caller { scope: usize },
+    Caller,
 }
 
 /// SQLite joins 64 tables at most; one place is the base's.

@@ -198,7 +198,7 @@ impl<'a> Lookup<'a> {
     }
 
     /// What the request does not have is NULL, and so is what its records' collections do not have.
-    fn lenient(&self, walked: Result<Option<Chain<'a>>, String>) -> Result<Resolved<'a>, String> {
+    fn lenient(&self, walked: Result<Result<Chain<'a>, Box<str>>, String>) -> Result<Resolved<'a>, String> {
         Ok(walked?.map_or(Resolved::Null, Resolved::Chain))
     }
 
@@ -209,22 +209,21 @@ impl<'a> Lookup<'a> {
         parts: &[Box<str>],
         modifier: Option<Modifier>,
     ) -> Result<Chain<'a>, String> {
-        let missing = |last: &str| match parts.len() {
-            1 => format!("unknown field {last:?}"),
-            _ => format!("failed to resolve field {:?}", parts.join(".")),
-        };
-        self.walk(start, from, parts, modifier)?.ok_or_else(|| missing(parts.last().map_or("", |last| last)))
+        self.walk(start, from, parts, modifier)?.map_err(|part| match parts.last() {
+            Some(last) if **last == *part => format!("unknown field {part:?}"),
+            _ => format!("failed to resolve field {part:?}"),
+        })
     }
 
-    /// Follows the parts from a collection; none where a name is unknown.
+    /// Follows the parts from a collection. The inner error is a name that is unknown.
     fn walk(
         &self,
         start: Start<'a>,
         from: &'a Arc<Collection>,
         parts: &[Box<str>],
         modifier: Option<Modifier>,
-    ) -> Result<Option<Chain<'a>>, String> {
-        let Some((last, inner)) = parts.split_last() else { return Ok(None) };
+    ) -> Result<Result<Chain<'a>, Box<str>>, String> {
+        let Some((last, inner)) = parts.split_last() else { return Ok(Err(Box::default())) };
         let mut hops: Vec<Hop<'a>> = Vec::new();
         let mut at = from;
         for (index, part) in inner.iter().enumerate() {
@@ -234,7 +233,7 @@ impl<'a> Lookup<'a> {
             {
                 let read =
                     Read::Json { path: json_path(&parts[index + 1..]), lower: modifier == Some(Modifier::Lower) };
-                return Ok(Some(Chain { start, hops, end: End { collection: at, field, read } }));
+                return Ok(Ok(Chain { start, hops, end: End { collection: at, field, read } }));
             }
             if index >= MAX_HOPS {
                 return Err(format!("more than {MAX_HOPS} relations in a path, at {part:?}"));
@@ -247,7 +246,7 @@ impl<'a> Lookup<'a> {
                     let to = self.target(field, options)?;
                     // The id of a single relation is the column itself.
                     if !field.is_multiple() && index + 2 == parts.len() && &**last == "id" && modifier.is_none() {
-                        return Ok(Some(Chain { start, hops, end: End { collection: at, field, read: Read::Value } }));
+                        return Ok(Ok(Chain { start, hops, end: End { collection: at, field, read: Read::Value } }));
                     }
                     Hop { to, field, direction: Direction::Forward }
                 }
@@ -256,15 +255,15 @@ impl<'a> Lookup<'a> {
                         return Err(format!("nothing can refer to a record that does not exist yet: {part:?}"));
                     }
                     Some(hop) => hop,
-                    None => return Ok(None),
+                    None => return Ok(Err(part.clone())),
                 },
             };
             self.may_join(hop.to)?;
             at = hop.to;
             hops.push(hop);
         }
-        let Some(field) = self.field(at, last)? else { return Ok(None) };
-        Ok(Some(Chain { start, hops, end: End { collection: at, field, read: read(field, modifier) } }))
+        let Some(field) = self.field(at, last)? else { return Ok(Err(last.clone())) };
+        Ok(Ok(Chain { start, hops, end: End { collection: at, field, read: read(field, modifier) } }))
     }
 
     /// A field by name; refused if it is hidden from the one who names it.

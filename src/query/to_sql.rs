@@ -10,7 +10,7 @@ use headwater_actors::Value;
 
 use super::QueryError;
 use super::compare::{self, Bind, Form, Nulls, Rows, Term};
-use super::joins::{Joins, Key, Origin, Source, Typing, expression, joined};
+use super::joins::{Joins, Key, Origin, Row, Source, Typing, expression, joined};
 use super::literal::Literal;
 use super::path::{Modifier, Path, Root};
 use super::resolve::{Chain, Direction, Hop, Lookup, Read, Resolved, Start};
@@ -112,7 +112,7 @@ impl<'a> Builder<'a> {
     /// The operand of a sort: an expression over columns, never a value.
     pub(super) fn sort_term(&mut self, scope: &Scope<'a>, path: &Path) -> Result<String, String> {
         match self.path(scope, path, false)?.form {
-            Form::Sql { text, .. } => Ok(text),
+            Form::Sql { text, .. } | Form::Pattern { text, .. } => Ok(text),
             Form::Known { .. } => Err("does not depend on the record".to_owned()),
         }
     }
@@ -156,7 +156,7 @@ impl<'a> Builder<'a> {
 
     fn strftime(&mut self, scope: &Scope<'a>, call: &Strftime, all: bool) -> Result<Term, String> {
         let format = self.bind(Value::Text(call.format.to_string()));
-        let Some(time) = &call.time else { return Ok(Term::sql(format!("strftime({format})"))) };
+        let Some(time) = &call.time else { return Ok(Term::pattern(format!("strftime({format})"))) };
         let time = self.operand(scope, time, all)?;
         let mut modifiers = String::new();
         for modifier in &call.modifiers {
@@ -166,7 +166,7 @@ impl<'a> Builder<'a> {
         let written = compare::written(&time, self);
         let of = |time: &str| format!("strftime({format}, {time}{modifiers})");
         let rows = time.rows.map(|rows| Rows { value: of(&rows.value), joins: rows.joins });
-        Ok(Term { rows, guard: time.guard, ..Term::sql(of(&written)) })
+        Ok(Term { rows, guard: time.guard, ..Term::pattern(of(&written)) })
     }
 
     fn path(&mut self, scope: &Scope<'a>, path: &Path, all: bool) -> Result<Term, String> {
@@ -183,9 +183,10 @@ impl<'a> Builder<'a> {
             Resolved::Given => {
                 let value = match path.root {
                     Root::Auth => self.caller_value(path),
+                    Root::Body => given::body(self.request, scope.collection, &path.parts),
                     _ => given::find(self.request, &path.root, &path.parts),
                 };
-                let value = value.map_or(Literal::Null, |v| given::as_field(v, scope.collection, &path.parts));
+                let value = value.map_or(Literal::Null, |v| given::as_number(v, scope.collection, &path.parts));
                 Ok(Term::of(Form::Known { value, lower }))
             }
             Resolved::IsSet => {
@@ -197,11 +198,8 @@ impl<'a> Builder<'a> {
                 Ok(Term::known(Literal::Integer(length as i64)))
             }
             Resolved::GivenLower(field) => {
-                let value = self.request.body.get(&field.name).map_or(String::new(), |json| match json {
-                    serde_json::Value::Array(_) => String::new(),
-                    other => Literal::from_json(other).to_text(),
-                });
-                Ok(Term::of(Form::Known { value: Literal::Text(value), lower: true }))
+                let value = Literal::Text(given::body_text(self.request, field));
+                Ok(Term::of(Form::Known { value, lower: true }))
             }
             Resolved::GivenItems(field) => self.body_items(scope, field, all),
             Resolved::Changed(field) => self.changed(scope, field),
@@ -420,8 +418,12 @@ impl<'a> Builder<'a> {
         {
             return text.clone();
         }
-        let value = record.get(name).cloned().unwrap_or(Value::Null);
+        let mut value = record.get(name).cloned().unwrap_or(Value::Null);
         let cast = if typing == Typing::AsColumn { affinity(field, &value) } else { None };
+        // A number that no column has touched yet is a float, which shows where it is read as text.
+        if let (Typing::Bare, FieldKind::Number(_), Value::Integer(number)) = (typing, &field.kind, &value) {
+            value = Value::Real(*number as f64);
+        }
         let mut text = self.bind(value);
         if let Some(affinity) = cast {
             text = format!("CAST({text} AS {affinity})");
@@ -445,13 +447,14 @@ fn affinity(field: &Field, value: &Value) -> Option<&'static str> {
 }
 
 fn origin(scope: &Scope<'_>, source: Source<'_>) -> Origin {
-    match source {
-        Source::Table(alias) => Origin::Table(alias),
+    let row = match source {
+        Source::Table(alias) => Row::Table(alias),
         Source::Record(record, _) => match scope.source {
-            Source::Record(base, _) if std::ptr::eq(base, record) => Origin::Base,
-            _ => Origin::Caller { scope: scope.number },
+            Source::Record(base, _) if std::ptr::eq(base, record) => Row::Base,
+            _ => Row::Caller,
         },
-    }
+    };
+    Origin { scope: scope.number, row }
 }
 
 /// `null`, `true` and `false`, where no field has that name.

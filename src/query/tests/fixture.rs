@@ -192,7 +192,20 @@ pub fn conformance_set() -> World {
         ),
         collection("comments", vec![text("text"), relation("post", "posts", 1), relation("posts2", "posts", 5)]),
         private,
-        collection("rules", vec![text("t"), relation("owner", "people", 1), number("n"), relation("tags", "tags", 5)]),
+        collection(
+            "rules",
+            vec![
+                text("t"),
+                relation("owner", "people", 1),
+                number("n"),
+                relation("tags", "tags", 5),
+                super::fixture::json("meta"),
+                boolean("b"),
+                select("cat", 3),
+                select("kind", 1),
+                Field::new("at", FieldKind::Date(Date::default())),
+            ],
+        ),
     ]);
     for (id, name, w) in [("red", "red", 1), ("green", "green", 2), ("blue", "blue", 3), ("nameless", "", 0)] {
         world.insert("tags", json!({"id": id, "name": name, "w": w}));

@@ -2,3 +2,6 @@
 
 mod conformance;
 mod fixture;
+mod replay;
+mod select;
+mod sorts;
