@@ -3,6 +3,7 @@
 //! A test starts its own server on a directory of its own (see [`harness`]) and reads like the specification: a case is
 //! data, its name a sentence. Nothing sleeps to wait for something, and nothing asserts how long something took.
 
+mod auth;
 mod bad_input;
 mod collections;
 mod crash;
