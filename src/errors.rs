@@ -135,6 +135,20 @@ impl Errors {
     }
 }
 
+/// `key: message; list: (0: message.).`
+impl std::fmt::Display for Errors {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (position, (key, node)) in self.0.iter().enumerate() {
+            let between = if position > 0 { "; " } else { "" };
+            match node {
+                Node::Leaf(invalid) => write!(out, "{between}{key}: {}", invalid.message)?,
+                Node::Tree(errors) => write!(out, "{between}{key}: ({errors})")?,
+            }
+        }
+        if self.0.is_empty() { Ok(()) } else { out.write_str(".") }
+    }
+}
+
 /// A text as a sentence: first letter in upper case, a final period unless it ends in `.`, `?` or `!`.
 pub fn sentence(text: &str) -> String {
     let text = text.trim();

@@ -14,6 +14,7 @@ pub mod real_ip;
 pub mod realtime;
 pub mod records;
 pub mod settings;
+pub mod sql;
 pub mod static_files;
 
 use actix_web::body::MessageBody;
@@ -51,6 +52,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
     settings::configure(config);
     batch::configure(config);
     collections::configure(config);
+    sql::configure(config);
     auth::configure(config);
     records::configure(config);
     static_files::configure(config);

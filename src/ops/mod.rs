@@ -4,4 +4,5 @@ pub mod cron;
 pub mod data_dir;
 pub mod math_functions;
 pub mod settings;
+pub mod sql_console;
 pub mod subnet;

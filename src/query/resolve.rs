@@ -323,9 +323,9 @@ fn read(field: &Field, modifier: Option<Modifier>) -> Read {
 
 /// Parts that are numbers are indexes of lists.
 fn json_path(parts: &[Box<str>]) -> String {
-    let step = |part: &Box<str>| match part.parse::<u32>() {
+    let step = |part: &str| match part.parse::<u32>() {
         Ok(index) => format!("[{index}]"),
         Err(_) => format!(".{part}"),
     };
-    parts.iter().map(step).collect()
+    parts.iter().map(|part| step(part)).collect()
 }

@@ -108,13 +108,18 @@ impl<'a> Select<'a> {
             params.push(value);
             format!("?{}", params.len())
         };
-        let columns: Vec<String> = match self.base {
-            Base::Stored => self.collection.fields.iter().map(|field| joined(0, &field.name)).collect(),
-            Base::Candidate(record) | Base::Snapshot(record) => record.values.iter().cloned().map(&mut bind).collect(),
-        };
         let repeats = self.builder.joins.multiply();
-        let distinct = if repeats { "DISTINCT " } else { "" };
-        let mut text = format!("SELECT {distinct}{}", columns.join(", "));
+        let mut text = String::with_capacity(512);
+        text.push_str(if repeats { "SELECT DISTINCT" } else { "SELECT" });
+        for (index, field) in self.collection.fields.iter().enumerate() {
+            text.push_str(if index > 0 { ", " } else { " " });
+            match self.base {
+                Base::Stored => text.push_str(&joined(0, &field.name)),
+                Base::Candidate(record) | Base::Snapshot(record) => {
+                    text.push_str(&bind(record.get(&field.name).cloned().unwrap_or(Value::Null)));
+                }
+            }
+        }
         self.write_body(&mut text);
         if !self.order.is_empty() {
             text.push_str(" ORDER BY ");

@@ -140,7 +140,7 @@ impl Deleted {
             How::Owner => "\"collectionRef\"=?3 AND \"recordRef\"=?1".to_owned(),
             How::Field(position) => {
                 let field = &reference.collection.fields[position];
-                // With its table: `json_each` has columns of its own, `parent` and `id` among them.
+                // With its table: the rows of json_each have columns of their own, such as `parent`.
                 let column = format!("{table}.{}", quoted(&field.name));
                 if field.is_multiple() {
                     // The text is searched first: most rows are passed over without being parsed.
@@ -153,8 +153,7 @@ impl Deleted {
                 }
             }
         };
-        let sql =
-            format!("SELECT \"id\" FROM {table} WHERE {condition} AND {table}.\"id\">?2 ORDER BY \"id\" LIMIT {PAGE}");
+        let sql = format!("SELECT \"id\" FROM {table} WHERE {condition} AND \"id\">?2 ORDER BY \"id\" LIMIT {PAGE}");
         let mut statement = work.conn().prepare_cached(&sql)?;
         let ids = statement.query_map(params![self.id, self.last, self.collection_id], |row| row.get(0))?;
         ids.collect()

@@ -13,6 +13,7 @@ use super::{Expanded, Record, shows};
 use crate::query::{Base, Select};
 use crate::request::{Context, RequestInfo};
 use crate::schema::indexes::Index;
+use crate::schema::row_sql::quoted;
 use crate::schema::{Collection, FieldKind, Rule, Schema};
 
 /// How deep paths are followed; what lies deeper is cut silently.
@@ -132,16 +133,18 @@ impl Expansion<'_> {
             Source::Field(field) => return Ok(record.list(field)),
             Source::Back { field, is_multiple } => (field, is_multiple),
         };
-        let table = &relation.collection.name;
+        let table = quoted(&relation.collection.name);
+        // With its table: the rows of json_each have columns of their own, such as `parent`.
+        let column = format!("{table}.{}", quoted(field));
         let condition = if is_multiple {
             format!(
-                "EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(\"{field}\") THEN \"{field}\" ELSE \
-                 json_array(\"{field}\") END) WHERE value = ?1)"
+                "instr({column},?1) AND EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid({column}) THEN {column} \
+                 ELSE json_array({column}) END) WHERE value=?1)"
             )
         } else {
-            format!("\"{field}\" = ?1")
+            format!("{column}=?1")
         };
-        let sql = format!("SELECT \"id\" FROM \"{table}\" WHERE {condition} LIMIT {BACK_RELATIONS}");
+        let sql = format!("SELECT \"id\" FROM {table} WHERE {condition} LIMIT {BACK_RELATIONS}");
         let mut statement = self.conn.prepare_cached(&sql)?;
         let ids = statement.query_map([record.id()], |row| row.get::<_, Value>(0))?;
         ids.map(|id| id.map(|id| if let Value::Text(id) = id { id } else { String::new() })).collect()

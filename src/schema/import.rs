@@ -24,9 +24,9 @@ pub async fn import(
     items: Vec<Map<String, Json>>,
     delete_missing: bool,
 ) -> Result<(), WriteError<SaveError>> {
-    save::in_one_job(app, move |conn, schema| {
+    save::in_one_job(app, move |tx, schema| {
         let before: Vec<String> = schema.collections().iter().map(|collection| collection.id.clone()).collect();
-        let schema = run(conn, schema, &items, delete_missing)?;
+        let schema = run(tx.conn(), schema, &items, delete_missing)?;
         Ok((schema, (), before))
     })
     .await
@@ -84,6 +84,7 @@ fn run(
             schema: &schema,
             present: Some(present.as_deref().unwrap_or(wanted)),
             wanted,
+            is_saved: true,
             type_name,
             view_problem: problem.as_deref(),
         })?;

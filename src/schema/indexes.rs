@@ -60,7 +60,9 @@ impl Index {
         if scanner.keyword("where") {
             index.condition = scanner.rest.trim().trim_end_matches(';').trim_end().to_owned();
         }
-        (!index.columns.is_empty()).then_some(index)
+        // PocketBase could not read such a name, and the directory shall stay one that it opens.
+        let blank = |name: &str| name.contains(char::is_whitespace);
+        (!index.columns.is_empty() && !blank(&index.name) && !blank(&index.table)).then_some(index)
     }
 
     /// A unique index of one column.
@@ -312,8 +314,8 @@ mod tests {
         for (text, expected) in [
             ("create index idx on tbl (a)", "CREATE INDEX `idx` ON `tbl` (`a`)"),
             (
-                "CREATE UNIQUE INDEX IF NOT EXISTS [main].\"my idx\"\non 'tbl'(`a` desc , [b c] COLLATE nocase asc)",
-                "CREATE UNIQUE INDEX IF NOT EXISTS `main`.`my idx` ON `tbl` (\n  `a` DESC,\n  `b c` COLLATE nocase ASC\n)",
+                "CREATE UNIQUE INDEX IF NOT EXISTS [main].\"my_idx\"\non 'tbl'(`a` desc , [b c] COLLATE nocase asc)",
+                "CREATE UNIQUE INDEX IF NOT EXISTS `main`.`my_idx` ON `tbl` (\n  `a` DESC,\n  `b c` COLLATE nocase ASC\n)",
             ),
             (
                 "create index i on t (lower(a), json_extract(b, '$.x, y')) where  a != ') where' and b > 1;",
@@ -330,7 +332,14 @@ mod tests {
 
     #[test]
     fn what_is_no_index_is_refused() {
-        for text in ["", "invalid", "create index on t (a)", "create index i on t", "create index i on t ()"] {
+        for text in [
+            "",
+            "invalid",
+            "create index on t (a)",
+            "create index i on t",
+            "create index i on t ()",
+            "create index `i i` on t (a)",
+        ] {
             assert_eq!(Index::parse(text), None, "{text}");
         }
     }

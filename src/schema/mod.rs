@@ -20,6 +20,7 @@ pub mod system_fields;
 pub mod upgrade;
 pub mod validate;
 pub mod view_query;
+pub mod view_rename;
 pub mod views;
 
 use std::collections::HashMap;

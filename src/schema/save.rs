@@ -20,6 +20,7 @@ use super::{Collection, CollectionKind, FieldKind, Schema, store, system_fields}
 use crate::app::App;
 use crate::dates;
 use crate::errors::{Errors, Invalid};
+use crate::ops::settings::Settings;
 use headwater_actors::{JobLimits, ReadError, Tx, WriteError};
 
 /// Why a collection was not saved or deleted. Nothing was changed.
@@ -57,8 +58,8 @@ impl From<SyncError> for SaveError {
 pub async fn create(app: &App, body: Map<String, Json>) -> Result<Arc<Collection>, WriteError<SaveError>> {
     let draft = draft::create(&body).map_err(|error| WriteError::Job(error.into()))?;
     let problem = view_problem(app, &draft.collection).await?;
-    in_one_job(app, move |conn, schema| {
-        let (schema, saved) = save(conn, schema, None, draft, problem)?;
+    in_one_job(app, move |tx, schema| {
+        let (schema, saved) = save(tx.conn(), schema, None, draft, problem)?;
         Ok((schema, saved.clone(), vec![saved.id.clone()]))
     })
     .await
@@ -74,11 +75,11 @@ pub async fn update(
     let present = app.schema.current().find(&id_or_name).cloned().ok_or(refused(SaveError::Missing))?;
     let draft = draft::update(&present, &body).map_err(|error| refused(error.into()))?;
     let problem = view_problem(app, &draft.collection).await?;
-    in_one_job(app, move |conn, schema| {
+    in_one_job(app, move |tx, schema| {
         let present = schema.by_id(&present.id).cloned().ok_or(SaveError::Missing)?;
         // Anew, over what is stored now: another change may have come first.
         let draft = draft::update(&present, &body)?;
-        let (schema, saved) = save(conn, schema, Some(&present), draft, problem)?;
+        let (schema, saved) = save(tx.conn(), schema, Some(&present), draft, problem)?;
         Ok((schema, saved, vec![present.id.clone()]))
     })
     .await
@@ -86,12 +87,32 @@ pub async fn update(
 
 /// Deletes a collection with its records. The answer is what there was, so that its files can be removed.
 pub async fn delete(app: &App, id_or_name: String) -> Result<Arc<Collection>, WriteError<SaveError>> {
-    in_one_job(app, move |conn, schema| {
+    in_one_job(app, move |tx, schema| {
         let present = schema.find(&id_or_name).cloned().ok_or(SaveError::Missing)?;
-        let schema = remove(conn, schema, &present)?;
+        let schema = remove(tx.conn(), schema, &present)?;
         Ok((schema, present.clone(), vec![present.id.clone()]))
     })
     .await
+}
+
+/// Rate limits name collections in their labels, as in `posts:create`.
+fn follow_in_rate_limits(tx: &mut Tx<'_>, app: &App, old: &str, new: &str) -> rusqlite::Result<()> {
+    let mut settings = Settings::load(tx.conn())?;
+    let mut changed = false;
+    for rule in &mut settings.rate_limits.rules {
+        if let Some((name, tag)) = rule.label.split_once(':')
+            && name == old
+        {
+            rule.label = format!("{new}:{tag}");
+            changed = true;
+        }
+    }
+    if changed {
+        settings.store(tx.conn())?;
+        let cache = app.clone();
+        tx.after_commit(move || cache.settings.replace(Arc::new(settings)));
+    }
+    Ok(())
 }
 
 /// Runs the query of a wanted view on a reader, because it may take long, and says what is wrong with it.
@@ -110,13 +131,19 @@ async fn view_problem(app: &App, wanted: &Collection) -> Result<Option<String>, 
 /// one, its result, and the ids of the collections that it concerns.
 pub(super) async fn in_one_job<T: Send + 'static>(
     app: &App,
-    change: impl FnOnce(&Connection, Schema) -> Result<(Schema, T, Vec<String>), SaveError> + Send + 'static,
+    change: impl FnOnce(&mut Tx<'_>, Schema) -> Result<(Schema, T, Vec<String>), SaveError> + Send + 'static,
 ) -> Result<T, WriteError<SaveError>> {
     let app_after = app.clone();
     let job = move |tx: &mut Tx<'_>| {
         // Not the shared snapshot: a job before this one in the same transaction may have changed the schema too.
         let schema = store::load(tx.conn())?;
-        let (schema, result, concerned) = change(tx.conn(), schema)?;
+        let before = schema.collections().to_vec();
+        let (schema, result, concerned) = change(tx, schema)?;
+        for collection in before {
+            if let Some(now) = schema.by_id(&collection.id).filter(|now| now.name != collection.name) {
+                follow_in_rate_limits(tx, &app_after, &collection.name, &now.name)?;
+            }
+        }
         let schema = Arc::new(schema);
         // Writes of records rely on the shared snapshot to be that of the database.
         tx.end_group();
@@ -152,6 +179,7 @@ fn save(
         schema: &next,
         present: present.map(Arc::as_ref),
         wanted: &wanted,
+        is_saved: false,
         type_name: &type_name,
         view_problem: problem.as_deref(),
     })?;
@@ -159,9 +187,10 @@ fn save(
     let renamed = present.is_some_and(|present| present.name != wanted.name);
     let broken_before = if renamed { views::broken(conn, &schema) } else { HashSet::new() };
     apply(conn, present.map(Arc::as_ref), &wanted, shape.and_then(Result::ok).as_ref())?;
-    if renamed {
-        refuse_broken_views(conn, &next, &broken_before)?;
-    }
+    let next = match present {
+        Some(present) if renamed => keep_views(conn, next, &present.name, &wanted.name, &broken_before)?,
+        _ => next,
+    };
     let next = views::refresh(conn, next, &wanted.id)?;
     optimize(conn);
     Ok((next, wanted))
@@ -262,14 +291,26 @@ pub(super) fn optimize(conn: &Connection) {
     }
 }
 
-/// A view goes on to name the collection as it was called. Rather than to leave it broken, the new name is refused.
-fn refuse_broken_views(conn: &Connection, next: &Schema, broken_before: &HashSet<String>) -> Result<(), SaveError> {
-    let broken = views::broken(conn, next);
-    let mut names: Vec<&str> =
-        broken.difference(broken_before).filter_map(|id| next.by_id(id)).map(|view| view.name.as_str()).collect();
+/// Views go on to name the collection as it was called. Those where that can be told are given the new name; rather
+/// than to leave another one broken, the new name is refused.
+fn keep_views(
+    conn: &Connection,
+    mut schema: Schema,
+    old: &str,
+    new: &str,
+    broken_before: &HashSet<String>,
+) -> Result<Schema, SaveError> {
+    for id in views::broken(conn, &schema).difference(broken_before) {
+        if let Some(view) = schema.by_id(id).cloned() {
+            schema = views::follow(conn, schema, &view, old, new)?;
+        }
+    }
+    let broken = views::broken(conn, &schema);
+    let names = broken.difference(broken_before).filter_map(|id| schema.by_id(id)).map(|view| view.name.as_str());
+    let mut names: Vec<&str> = names.collect();
     names.sort_unstable();
     if names.is_empty() {
-        return Ok(());
+        return Ok(schema);
     }
     let views = names.join(", ");
     let message = format!("The collection is read under its present name by the view {views}; change its query first.");

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
 use super::indexes::{Index, quoted};
 use super::{Collection, Field};
@@ -27,7 +27,7 @@ impl SyncError {
     pub fn into_sqlite(self) -> rusqlite::Error {
         match self {
             SyncError::Sqlite(error) => error,
-            SyncError::Indexes(errors) => rusqlite::Error::UserFunctionError(errors.to_texts().to_string().into()),
+            SyncError::Indexes(errors) => rusqlite::Error::UserFunctionError(errors.to_string().into()),
         }
     }
 }
@@ -229,17 +229,20 @@ pub fn name_table_in_indexes(collection: &mut Collection) {
     }
 }
 
-/// What SQLite says, in the form that its own shell shows: text and code.
+/// What SQLite says: the class of the error, its text and its code.
 pub fn sqlite_text(error: &rusqlite::Error) -> String {
-    match error {
-        rusqlite::Error::SqliteFailure(failure, Some(text)) => {
-            format!("SQL logic error: {text} ({})", failure.extended_code)
-        }
-        rusqlite::Error::SqlInputError { error, msg, .. } => {
-            format!("SQL logic error: {msg} ({})", error.extended_code)
-        }
-        other => other.to_string(),
-    }
+    let (failure, text) = match error {
+        rusqlite::Error::SqliteFailure(failure, Some(text)) => (failure, text),
+        rusqlite::Error::SqlInputError { error, msg, .. } => (error, msg),
+        other => return other.to_string(),
+    };
+    let class = match failure.code {
+        ErrorCode::ConstraintViolation => "constraint failed",
+        ErrorCode::OperationInterrupted => "interrupted",
+        ErrorCode::TooBig => "string or blob too big",
+        _ => "SQL logic error",
+    };
+    format!("{class}: {text} ({})", failure.extended_code)
 }
 
 fn by_id<'a>(collection: &'a Collection, id: &str) -> Option<&'a Field> {

@@ -43,8 +43,7 @@ fn flag(name: &str) -> Field {
     Field { system: true, ..Field::new(name, FieldKind::Bool(Bool::default())) }
 }
 
-/// Adds what is missing and corrects what may not be otherwise. A field of such a name but of another type is left
-/// alone here; the validation then reports the name as taken.
+/// Adds what is missing and corrects what may not be otherwise.
 pub fn enforce(collection: &mut Collection) {
     if collection.is_view() {
         return;
@@ -63,7 +62,11 @@ fn enforce_id(fields: &mut Vec<Field>) {
         _ => None,
     });
     let Some(field) = found else {
-        fields.insert(0, id());
+        // A field that has its id already was the id before it was renamed; the validation says what is missing then.
+        let id = id();
+        if fields.iter().all(|field| field.id != id.id) {
+            fields.insert(0, id);
+        }
         return;
     };
     field.system = true;
@@ -80,23 +83,23 @@ fn enforce_id(fields: &mut Vec<Field>) {
 fn enforce_auth(fields: &mut Vec<Field>) {
     let defaults = [password(), token_key(), email(), flag("emailVisibility"), flag("verified")];
     for default in defaults {
-        let found = fields
-            .iter_mut()
-            .find(|field| field.name == default.name && field.of().type_name() == default.of().type_name());
-        match found {
-            None => fields.push(default),
-            Some(field) => {
-                field.system = true;
-                match default.name.as_str() {
-                    "password" | "tokenKey" => {
-                        field.hidden = true;
-                        field.required = true;
-                    }
-                    // Who may see it is decided for each record, by its emailVisibility.
-                    "email" => field.hidden = false,
-                    _ => {}
-                }
+        let Some(field) = fields.iter_mut().find(|field| field.name == default.name) else {
+            fields.push(default);
+            continue;
+        };
+        if field.of().type_name() != default.of().type_name() {
+            *field = Field { id: std::mem::take(&mut field.id), ..default };
+            continue;
+        }
+        field.system = true;
+        match default.name.as_str() {
+            "password" | "tokenKey" => {
+                field.hidden = true;
+                field.required = true;
             }
+            // Who may see it is decided for each record, by its emailVisibility.
+            "email" => field.hidden = false,
+            _ => {}
         }
     }
 }

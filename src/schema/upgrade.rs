@@ -58,7 +58,7 @@ fn normalize_indexes(conn: &Connection, collection: &Arc<Collection>) -> rusqlit
         Err(sync::SyncError::Sqlite(error)) => Err(error),
         // It stood in the list and never in the table; the owner is told when the collection is next saved.
         Err(sync::SyncError::Indexes(errors)) => {
-            log::warn!("the collection {} has indexes that cannot be created: {}", collection.name, errors.to_json());
+            log::warn!("the collection {} has indexes that cannot be created: {}", collection.name, errors);
             Ok(())
         }
     }

@@ -35,7 +35,11 @@ pub struct ViewField {
 /// The query without blanks and semicolons around it; an error if it is more than one statement.
 pub fn single_statement(query: &str) -> Result<&str, String> {
     let query = query.trim().trim_matches(';');
-    let statements = split_outside(&without_comments(query), ';').len();
+    let text = without_comments(query);
+    if !is_balanced(&text) {
+        return Err(format!("unbalanced parenthesis or quoted expression: {text:?}"));
+    }
+    let statements = split_outside(&text, ';').len();
     if statements > 1 { Err("multiple statements are not supported".into()) } else { Ok(query) }
 }
 
@@ -224,6 +228,24 @@ fn unquoted(name: &str, quotes: &str) -> String {
     name.split('.').map(|part| part.trim_matches(|c| quotes.contains(c))).collect::<Vec<_>>().join(".")
 }
 
+/// True if every parenthesis and every quote is closed, and none closes what the text did not open.
+fn is_balanced(text: &str) -> bool {
+    let mut depth = 0usize;
+    let mut quote: Option<char> = None;
+    for c in text.chars() {
+        match (quote, c) {
+            (Some(open), _) if open == c => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"' | '`') => quote = Some(c),
+            (None, '(') => depth += 1,
+            (None, ')') if depth == 0 => return false,
+            (None, ')') => depth -= 1,
+            _ => {}
+        }
+    }
+    depth == 0 && quote.is_none()
+}
+
 /// The text with a blank for each comment outside of quotes.
 fn without_comments(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -302,7 +324,9 @@ mod tests {
     #[test]
     fn only_one_statement_is_taken() {
         assert_eq!(single_statement(" ;select ';' as id -- ; \n;; "), Ok("select ';' as id -- ; \n"));
-        assert!(single_statement("select 1; drop table x").is_err());
+        for query in ["select 1; drop table x", "select id from a) union select (1", "select 'a from b"] {
+            assert!(single_statement(query).is_err(), "{query}");
+        }
     }
 
     #[test]

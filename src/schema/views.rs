@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::indexes::quoted;
 use super::sync::{drop_view, sqlite_text};
 use super::view_query::{self, ViewQuery};
-use super::{Collection, CollectionKind, Field, Schema, draft, store, validate};
+use super::{Collection, CollectionKind, Field, Schema, draft, store, validate, view_rename};
 use crate::dates;
 use crate::patterns;
 use crate::records::Record;
@@ -120,7 +120,7 @@ pub fn dry_run(conn: &Connection, schema: &Schema, query: &str) -> Result<(Arc<C
     for (position, field) in collection.fields.iter().enumerate() {
         let errors = validate::field(schema, &collection, None, field);
         if !errors.is_empty() {
-            return Err(ViewError(format!("invalid field {:?} ({position}): {}", field.name, errors.to_texts())));
+            return Err(ViewError(format!("invalid field {:?} ({position}): {errors}", field.name)));
         }
     }
     let collection = Arc::new(collection);
@@ -146,6 +146,30 @@ pub fn broken(conn: &Connection, schema: &Schema) -> HashSet<String> {
         .filter(|(_, query)| conn.prepare(&format!("SELECT * FROM ({query})")).is_err())
         .map(|(collection, _)| collection.id.clone())
         .collect()
+}
+
+/// Gives a view's query the new name of a table that it reads, if there is no doubt what in it is that table.
+pub fn follow(
+    conn: &Connection,
+    schema: Schema,
+    view: &Arc<Collection>,
+    old: &str,
+    new: &str,
+) -> rusqlite::Result<Schema> {
+    let CollectionKind::View { query } = &view.kind else { return Ok(schema) };
+    let Some(query) = view_rename::rename_table(query, old, new) else { return Ok(schema) };
+    let names = |fields: &[Field]| fields.iter().map(|field| field.name.clone()).collect::<Vec<_>>();
+    match shape(conn, &schema, &query) {
+        Ok(shape) if names(&shape.fields) == names(&view.fields) => {
+            let mut updated = Collection::clone(view);
+            updated.kind = CollectionKind::View { query };
+            updated.updated = dates::now();
+            create(conn, &updated.name, &shape.sql)?;
+            store::update(conn, &updated)?;
+            Ok(schema.with(Arc::new(updated)))
+        }
+        _ => Ok(schema),
+    }
 }
 
 /// Derives the fields of all views but one anew, because what they select from has changed, and saves those that came
@@ -174,7 +198,7 @@ pub fn refresh(conn: &Connection, mut schema: Schema, except: &str) -> rusqlite:
             let next = schema.with(Arc::clone(&updated));
             let errors = validate::rules(&next, Some(&collection), &updated);
             if !errors.is_empty() {
-                log::warn!("the view {} needs other rules: {}", collection.name, errors.to_json());
+                log::warn!("the view {} needs other rules: {}", collection.name, errors);
                 continue;
             }
             create(conn, &updated.name, &shape.sql)?;

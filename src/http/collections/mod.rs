@@ -8,6 +8,8 @@ use headwater_actors::WriteError;
 use serde_json::{Map, Value as Json};
 
 use super::{ApiError, answer, extract};
+pub(super) use meta::read_query;
+
 use crate::errors::{Errors, Invalid};
 use crate::records::{RecordError, truncate};
 use crate::request::Context;

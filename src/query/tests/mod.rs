@@ -2,6 +2,7 @@
 
 mod conformance;
 mod fixture;
+mod properties;
 mod replay;
 mod select;
 mod sorts;

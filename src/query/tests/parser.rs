@@ -225,6 +225,8 @@ fn filter() -> impl Strategy<Value = Filter> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn a_printed_tree_parses_to_itself(tree in filter()) {
         let text = tree.to_string();

@@ -26,6 +26,8 @@ pub struct Candidate<'a> {
     /// The collection as it is stored; none for a new one.
     pub present: Option<&'a Collection>,
     pub wanted: &'a Arc<Collection>,
+    /// The wanted collection has been written already and is to be taken back if it is refused.
+    pub is_saved: bool,
     /// The `type` that was asked for, which may be none that exists.
     pub type_name: &'a str,
     /// Why the query of a wanted view cannot be one.
@@ -104,7 +106,8 @@ fn without_via(name: &str) -> Result<(), Invalid> {
 
 fn name_is_free(candidate: &Candidate<'_>, errors: &mut Errors) -> rusqlite::Result<()> {
     let Candidate { conn, schema, present, wanted, .. } = *candidate;
-    let others = || schema.collections().iter().filter(|other| other.id != wanted.id);
+    let own_id = present.map_or(&wanted.id, |present| &present.id);
+    let others = || schema.collections().iter().filter(|other| other.id != *own_id && other.id != wanted.id);
     let name = wanted.name.to_lowercase();
     let own_name = present.is_some_and(|present| present.name.to_lowercase() == name);
     if others().any(|other| other.name.to_lowercase() == name) {
@@ -113,7 +116,7 @@ fn name_is_free(candidate: &Candidate<'_>, errors: &mut Errors) -> rusqlite::Res
     } else if others().any(|other| other.id == wanted.name) || present.is_some_and(|own| own.id == wanted.name) {
         let message = "The name must not match an existing collection id.";
         errors.add("name", Invalid::new("validation_collection_name_id_duplicate", message));
-    } else if !own_name && sync::exists(conn, &wanted.name)? {
+    } else if !own_name && !candidate.is_saved && sync::exists(conn, &wanted.name)? {
         let message = "The name shouldn't match with an existing internal table.";
         errors.add("name", Invalid::new("validation_collection_name_invalid", message));
     }
