@@ -641,4 +641,24 @@ mod tests {
         assert!(bad.await.is_err());
         assert_eq!(*ran.lock().unwrap(), ["good"]);
     }
+
+    #[actix::test]
+    async fn what_follows_a_job_that_ends_its_group_sees_its_effects() {
+        let (writer, _) = writer();
+        let version = Arc::new(AtomicU64::new(0));
+        let jobs = (0..20).map(|n| {
+            let (writer, version) = (writer.clone(), version.clone());
+            async move {
+                let job = move |tx: &mut Tx<'_>| {
+                    let seen = version.load(Ordering::Acquire);
+                    tx.end_group();
+                    tx.after_commit(move || version.store(seen + 1, Ordering::Release));
+                    insert(tx, &n.to_string()).map(|()| seen)
+                };
+                writer.run(JobLimits::MANY, job).await.unwrap().value
+            }
+        });
+        let seen = futures_util::future::join_all(jobs).await;
+        assert_eq!(seen, (0..20).collect::<Vec<u64>>());
+    }
 }

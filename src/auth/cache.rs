@@ -12,12 +12,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use headwater_actors::Value;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::tokens::Claims;
-use crate::records::Record;
+use crate::records::{Record, save};
 use crate::schema::Collection;
+use crate::schema::row_sql::quoted;
 
 /// Records held at most: some 1 KB each.
 const MAX_RECORDS: usize = 32_768;
@@ -199,11 +199,6 @@ impl<V: Clone> Bounded<V> {
     }
 }
 
-/// Reads an auth record by its id.
-pub fn load(conn: &Connection, collection: &Arc<Collection>, id: &str) -> rusqlite::Result<Option<Record>> {
-    load_where(conn, collection, "\"id\" = ?1", id)
-}
-
 /// Reads the first record that meets a condition on `?1`. The condition is ours, never a client's.
 pub(crate) fn load_where(
     conn: &Connection,
@@ -211,18 +206,9 @@ pub(crate) fn load_where(
     condition: &str,
     value: &str,
 ) -> rusqlite::Result<Option<Record>> {
-    let columns: Vec<String> = collection.columns().iter().map(|name| quoted(name)).collect();
-    let sql = format!("SELECT {} FROM {} WHERE {condition} LIMIT 1", columns.join(","), quoted(&collection.name));
-    let mut statement = conn.prepare_cached(&sql)?;
-    let row =
-        |row: &rusqlite::Row<'_>| (0..columns.len()).map(|index| row.get(index)).collect::<Result<Vec<Value>, _>>();
-    let values = statement.query_row([value], row).optional()?;
-    Ok(values.map(|values| Record::from_values(collection.clone(), values)))
-}
-
-/// A name as an SQL identifier.
-pub(crate) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
+    let columns = &collection.row_sql().columns;
+    let sql = format!("SELECT {columns} FROM {} WHERE {condition} LIMIT 1", quoted(&collection.name));
+    conn.prepare_cached(&sql)?.query_row([value], |row| save::read(row, collection)).optional()
 }
 
 #[cfg(test)]

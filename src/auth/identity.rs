@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use super::cache::{self, Place, VerifiedToken};
+use super::cache::{Place, VerifiedToken};
 use super::tokens::{self, Claims, TokenKind};
 use crate::app::App;
-use crate::records::Record;
+use crate::records::{Record, save};
 
 /// The record that a token stands for, if the token is of this type and good at this moment.
 ///
@@ -49,7 +49,7 @@ async fn record_at(app: &App, collection: &str, id: &str, place: Option<&Place>)
     }
     let mark = app.auth_cache.before_read(place);
     let id = id.to_owned();
-    let read = app.readers.run(move |conn| cache::load(conn, &collection, &id)).await;
+    let read = app.readers.run(move |conn| save::load(conn, &collection, &id)).await;
     let record = match read {
         Ok(Ok(record)) => Arc::new(record?),
         Ok(Err(error)) => {

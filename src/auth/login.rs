@@ -7,12 +7,13 @@ use std::sync::Arc;
 use headwater_actors::{JobLimits, ReadError, WriteError};
 use rusqlite::Connection;
 
-use super::cache::{load_where, quoted};
+use super::cache::load_where;
 use super::passwords::HashError;
 use crate::app::App;
 use crate::checks;
 use crate::records::Record;
 use crate::schema::indexes::single_unique;
+use crate::schema::row_sql::quoted;
 use crate::schema::{Collection, FieldKind};
 
 /// What somebody logs in with.

@@ -33,7 +33,7 @@ pub enum Policy {
 }
 
 /// The row of `_hw_state` that sets the policy, as `bcrypt` or `argon2id`.
-pub const POLICY_KEY: &str = "passwordHash";
+const POLICY_KEY: &str = "passwordHash";
 /// The row of `_hw_state` that says who created the directory.
 const CREATOR_KEY: &str = "creator";
 
@@ -44,6 +44,21 @@ impl Policy {
             "argon2id" => Some(Policy::Argon2id),
             _ => None,
         }
+    }
+
+    /// Its name, as it is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Policy::Bcrypt => "bcrypt",
+            Policy::Argon2id => "argon2id",
+        }
+    }
+
+    /// Sets the policy of a data directory. Inside a job of the Writer.
+    pub fn store(self, conn: &Connection) -> rusqlite::Result<()> {
+        let sql = "INSERT INTO \"_hw_state\" (\"key\", \"value\") VALUES (?1, ?2)
+                   ON CONFLICT (\"key\") DO UPDATE SET \"value\" = excluded.\"value\"";
+        conn.execute(sql, [POLICY_KEY, self.as_str()]).map(drop)
     }
 
     /// The policy of a data directory: as it was set, or by who created it.
@@ -286,7 +301,9 @@ mod tests {
         assert_eq!(Policy::load(&conn).unwrap(), Policy::Bcrypt);
         conn.execute_batch("INSERT INTO _hw_state VALUES ('creator', 'headwater 0.1.0')").unwrap();
         assert_eq!(Policy::load(&conn).unwrap(), Policy::Argon2id);
-        conn.execute_batch("INSERT INTO _hw_state VALUES ('passwordHash', 'bcrypt')").unwrap();
-        assert_eq!(Policy::load(&conn).unwrap(), Policy::Bcrypt);
+        for policy in [Policy::Bcrypt, Policy::Argon2id, Policy::Bcrypt] {
+            policy.store(&conn).unwrap();
+            assert_eq!(Policy::load(&conn).unwrap(), policy);
+        }
     }
 }

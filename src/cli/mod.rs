@@ -2,6 +2,7 @@
 //!
 //! Errors go to standard error and the exit code tells: 0 for success, 1 for an error, 2 for a wrong call.
 
+mod passwords;
 mod serve;
 mod superuser;
 
@@ -33,6 +34,8 @@ struct Cli {
 enum Command {
     /// Starts the server
     Serve(serve::Options),
+    /// Says how new password hashes are made
+    Passwords(passwords::Options),
     /// Manages the accounts that may do everything
     #[command(subcommand)]
     Superuser(superuser::Command),
@@ -45,6 +48,7 @@ pub fn run() -> ExitCode {
     let config = Config { dir: cli.dir, query_timeout: Duration::from_secs(cli.query_timeout), origins: Vec::new() };
     let result = match cli.command {
         Command::Serve(options) => serve::run(config, options),
+        Command::Passwords(options) => passwords::run(config, options),
         Command::Superuser(command) => superuser::run(config, command),
     };
     match result {

@@ -11,13 +11,13 @@ use super::{ApiError, answer, extract};
 use crate::app::App;
 use crate::auth::admission::{self, AdmissionError};
 use crate::auth::login::{self, Credentials, LoginError};
+use crate::auth::methods;
 use crate::auth::mfa::{self, MfaError};
 use crate::auth::passwords::HashError;
 use crate::auth::tokens::{self, Claims, TokenError};
-use crate::auth::{cache, methods};
 use crate::checks::{length, required};
 use crate::errors::{Errors, Invalid};
-use crate::records::{Record, Shows, expand, output};
+use crate::records::{Record, Shows, expand, output, save};
 use crate::request::{Caller, Context};
 use crate::schema::Collection;
 
@@ -116,7 +116,7 @@ async fn impersonate(
     any_collection(app, &collection)?;
     extract::require_superuser(&request)?;
     let collection = auth_collection(app, &collection)?;
-    let record = app.readers.run(move |conn| cache::load(conn, &collection, &id)).await??;
+    let record = app.readers.run(move |conn| save::load(conn, &collection, &id)).await??;
     let record = record.ok_or_else(|| ApiError::not_found(""))?;
     let body = read(&request, payload).await?;
     let duration = body.integer("duration").map_err(|error| error.or_message(NOT_LOADED))?;
@@ -257,6 +257,8 @@ impl From<MfaError> for ApiError {
     fn from(error: MfaError) -> ApiError {
         match error {
             MfaError::Expired | MfaError::NotYours | MfaError::SameMethod => ApiError::bad_request(error.to_string()),
+            MfaError::Read(error) => error.into(),
+            MfaError::Record(error) => error.into(),
             MfaError::NoCollection | MfaError::Storage(_) => ApiError::internal(error),
         }
     }

@@ -12,11 +12,14 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
-use super::ApiError;
+use super::{ApiError, json_weight};
 pub use crate::request::Upload;
 
 /// Values and files that one form may have. Each costs a multiple of its bytes on the wire.
 const MAX_FORM_ENTRIES: usize = 20_000;
+
+/// Values that a JSON body may hold: some 100 MB in memory. Counted only where its length makes it possible.
+const MAX_JSON_VALUES: usize = 1_000_000;
 
 /// The part of a form that holds a JSON object, laid over the other values.
 const JSON_PAYLOAD: &str = "@jsonPayload";
@@ -158,6 +161,10 @@ async fn collect<E>(mut stream: impl Stream<Item = Result<Bytes, E>> + Unpin, ex
 
 /// The first JSON value of the text must be an object (or null); what comes after it is ignored, and its depth is bounded.
 fn parse_json(content: &[u8]) -> Result<Map<String, Json>, ApiError> {
+    // A value takes two bytes at least.
+    if content.len() / 2 > MAX_JSON_VALUES {
+        json_weight::within(content, MAX_JSON_VALUES).map_err(|_| malformed())?;
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(content);
     let object = Option::<Map<String, Json>>::deserialize(&mut deserializer).map_err(|_| malformed())?;
     Ok(object.unwrap_or_default())
@@ -256,8 +263,7 @@ impl Form {
 
     fn into_body(mut self) -> Result<Body, ApiError> {
         for text in &self.json {
-            let object: Map<String, Json> = serde_json::from_str(text).map_err(|_| malformed())?;
-            self.values.extend(object);
+            self.values.extend(parse_json(text.as_bytes())?);
         }
         Ok(Body { values: self.values, files: Vec::new(), form: true })
     }
@@ -316,6 +322,11 @@ mod tests {
         }
         let deep = format!("{{\"a\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
         assert_eq!(json(&deep).await, Err((400, String::new())));
+        let heavy = format!("{{\"a\":[{}0]}}", "0,".repeat(MAX_JSON_VALUES));
+        let heavy = parse(post("application/json", heavy), 32 << 20).await;
+        assert_eq!(heavy.map(|body| body.values.len()), Err((400, String::new())));
+        let long = format!("{{\"a\":\"{}\"}}", "0,".repeat(MAX_JSON_VALUES));
+        assert!(parse(post("application/json", long), 32 << 20).await.is_ok());
         let latin = values(post("application/json", &b"{\"a\":\"\xff\"}"[..])).await;
         assert_eq!(latin, Err((400, String::new())));
     }

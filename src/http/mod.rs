@@ -9,6 +9,7 @@ pub mod collections;
 pub mod error;
 pub mod extract;
 pub mod health;
+mod json_weight;
 pub mod middleware;
 pub mod real_ip;
 pub mod realtime;

@@ -29,10 +29,10 @@ use events::Events;
 use visibility::Visibility;
 
 use crate::app::App;
-use crate::auth;
 use crate::auth::tokens::TokenKind;
-use crate::records::Record;
+use crate::records::{Record, save};
 use crate::request::Caller;
+use crate::schema::{Collection, Schema};
 
 /// The name of the first event of every stream.
 const CONNECT: &str = "PB_CONNECT";
@@ -84,11 +84,14 @@ impl Realtime {
         }
     }
 
-    /// Whoever listens as a record of this collection becomes a guest. To be called from `after_commit` when the secret of
-    /// the collection's auth tokens changed, or when the collection was deleted.
-    pub fn revoke(&self, collection_id: &str) {
-        for hub in self.hubs().iter() {
-            hub.revoke(collection_id.into());
+    /// Another schema is in force: whoever listens as a record of a collection that is gone, or whose tokens are void
+    /// because its secret changed, becomes a guest. To be called from `after_commit`.
+    pub(crate) fn revoke_changed(&self, before: &Schema, after: &Schema) {
+        let secret = |collection: &Collection| Some(TokenKind::Auth.config(collection.auth()?).secret.clone());
+        for collection in before.collections().iter().filter(|collection| collection.is_auth()) {
+            if after.by_id(&collection.id).and_then(|after| secret(after)) != secret(collection) {
+                self.hubs().iter().for_each(|hub| hub.revoke(collection.id.as_str().into()));
+            }
         }
     }
 
@@ -131,7 +134,7 @@ impl Realtime {
             None => None,
             Some(collection) => {
                 let id = record.id().to_owned();
-                match app.readers.run(move |conn| auth::cache::load(conn, &collection, &id)).await {
+                match app.readers.run(move |conn| save::load(conn, &collection, &id)).await {
                     Ok(Ok(fresh)) => fresh,
                     error => {
                         log::warn!("realtime: a caller could not be confirmed and became a guest: {error:?}");

@@ -146,7 +146,7 @@ fn answer(
         method: "GET".into(),
         query: options.map(|options| options.query.clone()).unwrap_or_default(),
         headers: options.map(|options| options.headers.clone()).unwrap_or_default(),
-        caller: question.caller.clone(),
+        caller: current(&question.caller, schema),
         ..RequestInfo::default()
     };
     let filter = options.and_then(Options::filter);
@@ -168,6 +168,16 @@ fn answer(
     }
     let payload = payload(&record, subject.action, options);
     Ok(Some(Delivery { change: subject.change, interest: question.interest, payload }))
+}
+
+/// A caller by the collection as it is now: rules may name fields that came after he did.
+fn current(caller: &Caller, schema: &Schema) -> Caller {
+    match caller.record().and_then(|record| Some((record, schema.by_id(&record.collection.id)?))) {
+        Some((record, collection)) if !Arc::ptr_eq(collection, &record.collection) => {
+            Caller::of(Arc::new(Record::from_row(collection.clone(), &record.to_row())))
+        }
+        _ => caller.clone(),
+    }
 }
 
 /// Whether a record meets a rule and a filter.

@@ -18,7 +18,7 @@ pub mod present;
 pub mod read;
 pub mod record;
 mod rules;
-mod save;
+pub(crate) mod save;
 pub mod shows;
 pub mod truncate;
 mod update;

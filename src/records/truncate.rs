@@ -1,6 +1,7 @@
 //! Deleting all records of a collection: each like any other deletion, all in one job.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::work::Work;
 use super::{Record, RecordError, cascade, save, write};
@@ -12,6 +13,8 @@ use headwater_actors::JobLimits;
 
 /// Records are read in pages of so many.
 const PAGE: usize = 500;
+/// Every record is deleted by itself, so that a large collection takes long.
+const TIME: Duration = Duration::from_secs(600);
 
 /// Deletes every record with all that belongs to it, or none. No rule is asked.
 pub async fn truncate(app: &App, collection: &Arc<Collection>, request: RequestInfo) -> Result<(), RecordError> {
@@ -36,7 +39,7 @@ pub async fn truncate(app: &App, collection: &Arc<Collection>, request: RequestI
             }
         }
     };
-    write::run(app, JobLimits::MANY, request, steps).await.map(|_| ())
+    write::run(app, JobLimits::MANY.with_time(TIME), request, steps).await.map(|_| ())
 }
 
 fn first_ids(work: &Work<'_, '_>, collection: &Collection) -> Result<Vec<String>, RecordError> {

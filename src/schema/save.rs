@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use serde_json::{Map, Value as Json};
@@ -22,6 +23,9 @@ use crate::dates;
 use crate::errors::{Errors, Invalid};
 use crate::ops::settings::Settings;
 use headwater_actors::{JobLimits, ReadError, Tx, WriteError};
+
+/// A large table takes long to get an index or another column, and has to get it at once.
+const TIME: Duration = Duration::from_secs(600);
 
 /// Why a collection was not saved or deleted. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -148,12 +152,13 @@ pub(super) async fn in_one_job<T: Send + 'static>(
         // Writes of records rely on the shared snapshot to be that of the database.
         tx.end_group();
         tx.after_commit(move || {
+            app_after.realtime.revoke_changed(&app_after.schema.current(), &schema);
             app_after.schema.replace(schema);
             concerned.iter().for_each(|id| app_after.auth_cache.forget_collection(id));
         });
         Ok(result)
     };
-    app.writer.run(JobLimits::MANY, job).await.map(|done| done.value)
+    app.writer.run(JobLimits::MANY.with_time(TIME), job).await.map(|done| done.value)
 }
 
 /// The steps of saving one collection.
@@ -184,12 +189,11 @@ fn save(
         view_problem: problem.as_deref(),
     })?;
     errors.into_result().map_err(SaveError::Invalid)?;
-    let renamed = present.is_some_and(|present| present.name != wanted.name);
-    let broken_before = if renamed { views::broken(conn, &schema) } else { HashSet::new() };
+    let broken_before = if present.is_some() { views::broken(conn, &schema) } else { HashSet::new() };
     apply(conn, present.map(Arc::as_ref), &wanted, shape.and_then(Result::ok).as_ref())?;
     let next = match present {
-        Some(present) if renamed => keep_views(conn, next, &present.name, &wanted.name, &broken_before)?,
-        _ => next,
+        Some(present) => keep_views(conn, next, present, &wanted, &broken_before)?,
+        None => next,
     };
     let next = views::refresh(conn, next, &wanted.id)?;
     optimize(conn);
@@ -291,31 +295,38 @@ pub(super) fn optimize(conn: &Connection) {
     }
 }
 
-/// Views go on to name the collection as it was called. Those where that can be told are given the new name; rather
-/// than to leave another one broken, the new name is refused.
+/// Views go on to name the collection and its fields as they were called. Where it can be told, a view is given the new
+/// name of the collection; rather than to leave another one broken, the change is refused.
 fn keep_views(
     conn: &Connection,
     mut schema: Schema,
-    old: &str,
-    new: &str,
+    present: &Collection,
+    wanted: &Collection,
     broken_before: &HashSet<String>,
 ) -> Result<Schema, SaveError> {
-    for id in views::broken(conn, &schema).difference(broken_before) {
-        if let Some(view) = schema.by_id(id).cloned() {
-            schema = views::follow(conn, schema, &view, old, new)?;
+    let renamed = present.name != wanted.name;
+    if renamed {
+        for id in views::broken(conn, &schema).difference(broken_before) {
+            if let Some(view) = schema.by_id(id).cloned() {
+                schema = views::follow(conn, schema, &view, &present.name, &wanted.name)?;
+            }
         }
     }
     let broken = views::broken(conn, &schema);
     let names = broken.difference(broken_before).filter_map(|id| schema.by_id(id)).map(|view| view.name.as_str());
     let mut names: Vec<&str> = names.collect();
     names.sort_unstable();
-    if names.is_empty() {
-        return Ok(schema);
-    }
     let views = names.join(", ");
-    let message = format!("The collection is read under its present name by the view {views}; change its query first.");
-    let invalid = Invalid::new("validation_collection_name_used_in_view", message).with("views", views);
-    Err(SaveError::Invalid(Errors::one("name", invalid)))
+    match (names.is_empty(), renamed) {
+        (true, _) => Ok(schema),
+        (false, true) => {
+            let message =
+                format!("The collection is read under its present name by the view {views}; change its query first.");
+            let invalid = Invalid::new("validation_collection_name_used_in_view", message).with("views", views);
+            Err(SaveError::Invalid(Errors::one("name", invalid)))
+        }
+        (false, false) => Err(SaveError::Refused(format!("the query of the view {views} would no longer run"))),
+    }
 }
 
 /// The steps of deleting one collection.

@@ -118,7 +118,5 @@ fn enforce_auth_indexes(collection: &mut Collection) {
 /// SQLite itself has no limit; the reference cuts at 64.
 fn default_index_name(collection: &Collection, column: &str) -> String {
     let owner = if collection.id.is_empty() { &collection.name } else { &collection.id };
-    let mut name = format!("idx_{column}_{owner}");
-    name.truncate(name.floor_char_boundary(64));
-    name
+    format!("idx_{column}_{owner}").chars().take(64).collect()
 }

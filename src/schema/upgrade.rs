@@ -63,3 +63,44 @@ fn normalize_indexes(conn: &Connection, collection: &Arc<Collection>) -> rusqlit
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::install;
+
+    #[test]
+    fn indexes_that_only_the_table_has_are_listed_and_doubles_go() {
+        let conn = Connection::open_in_memory().unwrap();
+        install::create(&conn).unwrap();
+        conn.execute("DELETE FROM _migrations WHERE file = ?1", [NORMALIZE_INDEXES]).unwrap();
+        conn.execute_batch(
+            "CREATE INDEX by_hand ON users (name COLLATE nocase);
+             CREATE UNIQUE INDEX second_email ON users (email);
+             UPDATE _collections SET indexes = replace(indexes, 'ON `users` (`tokenKey`)', 'ON `members` (`tokenKey`)')
+             WHERE name = 'users';",
+        )
+        .unwrap();
+
+        bring_up_to_date(&conn).unwrap();
+        let schema = store::load(&conn).unwrap();
+        let users = schema.find("users").unwrap();
+        assert_eq!(
+            users.indexes,
+            [
+                "CREATE UNIQUE INDEX `idx_tokenKey__pb_users_auth_` ON `users` (`tokenKey`)",
+                "CREATE UNIQUE INDEX `idx_email__pb_users_auth_` ON `users` (`email`) WHERE `email` != ''",
+                "CREATE INDEX `by_hand` ON `users` (`name` COLLATE nocase)",
+            ]
+        );
+        let mut names: Vec<String> =
+            sync::table_indexes(&conn, "users").unwrap().into_iter().map(|(name, _)| name).collect();
+        names.sort();
+        assert_eq!(names, ["by_hand", "idx_email__pb_users_auth_", "idx_tokenKey__pb_users_auth_"]);
+
+        // Noted, so that it happens once.
+        conn.execute_batch("DROP INDEX by_hand").unwrap();
+        bring_up_to_date(&conn).unwrap();
+        assert_eq!(sync::table_indexes(&conn, "users").unwrap().len(), 2);
+    }
+}

@@ -1,5 +1,12 @@
 //! Event streams as PocketBase's clients know them. What we add is tested beside them, in modules of its own.
 
+mod callers;
+mod connect;
+mod delivery;
+mod events;
+mod scene;
+mod visibility;
+
 use serde_json::{Value as Json, json};
 
 use crate::harness::{Client, Directory, Server, Stream, query};

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -72,8 +72,10 @@ pub struct HubHandle<A: Audience> {
 struct Load {
     /// Changes handed over and not yet finished.
     changes: AtomicUsize,
-    /// Commits were dropped because too many changes waited.
+    /// The hub was told that commits were dropped because too many changes waited, and did not see to it yet.
     lagged: AtomicBool,
+    /// The last change that was dropped.
+    lost: AtomicU64,
 }
 
 impl<A: Audience> Clone for HubHandle<A> {
@@ -89,7 +91,10 @@ impl<A: Audience> HubHandle<A> {
         let count = commit.changes.len();
         if self.load.changes.fetch_add(count, Ordering::AcqRel) > BACKLOG {
             self.load.changes.fetch_sub(count, Ordering::AcqRel);
-            self.load.lagged.store(true, Ordering::Release);
+            self.load.lost.fetch_max(commit.last.0, Ordering::AcqRel);
+            if !self.load.lagged.swap(true, Ordering::AcqRel) {
+                self.addr.do_send(Lagged);
+            }
             return;
         }
         // The mailbox does not refuse: `load` is its bound.
@@ -217,11 +222,23 @@ impl<A: Audience> Handler<Publish> for Hub<A> {
     type Result = ();
 
     fn handle(&mut self, Publish(commit): Publish, ctx: &mut Context<Self>) {
-        if self.load.lagged.swap(false, Ordering::AcqRel) {
-            log::warn!("realtime: a worker fell too far behind; its clients were cut off");
-            self.act(ctx, HubState::lagged);
-        }
         self.act(ctx, |state| state.commit(commit));
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Lagged;
+
+impl<A: Audience> Handler<Lagged> for Hub<A> {
+    type Result = ();
+
+    fn handle(&mut self, _: Lagged, ctx: &mut Context<Self>) {
+        log::warn!("realtime: a worker fell too far behind; its clients are cut off");
+        // First the mark: what is dropped from here on asks for another turn.
+        self.load.lagged.store(false, Ordering::Release);
+        let lost = Seq(self.load.lost.load(Ordering::Acquire));
+        self.act(ctx, |state| state.lagged(lost));
     }
 }
 

@@ -102,6 +102,8 @@ struct Simulation {
     /// Committed, and still on the way to the hub.
     mail: VecDeque<Arc<Commit>>,
     inputs: VecDeque<Input>,
+    /// Asked for when commits were still on the way that come first.
+    early: Vec<(u64, Input)>,
     delivered: u64,
     tickets: u64,
     overflows: usize,
@@ -122,6 +124,7 @@ impl Simulation {
             seq: 0,
             mail: VecDeque::new(),
             inputs: VecDeque::new(),
+            early: Vec::new(),
             delivered: 0,
             tickets: 0,
             overflows: 0,
@@ -197,7 +200,12 @@ impl Simulation {
         self.tickets += 1;
         let (ticket, from) = (Ticket(self.tickets), self.seq);
         let set = SetTopics { client, texts: texts.clone(), caller: User(user.clone()), from: Seq(from), ticket };
-        self.inputs.push_back(Input::SetTopics { ticket, client, texts, user, from });
+        let input = Input::SetTopics { ticket, client, texts, user, from };
+        if self.mail.is_empty() {
+            self.inputs.push_back(input)
+        } else {
+            self.early.push((from, input))
+        }
         let effects = self.hub.set_topics(set);
         self.apply(effects);
     }
@@ -222,6 +230,10 @@ impl Simulation {
     fn hand_over(&mut self) {
         if let Some(commit) = self.mail.pop_front() {
             self.inputs.push_back(Input::Commit(commit.clone()));
+            let (now, later): (Vec<_>, _) =
+                std::mem::take(&mut self.early).into_iter().partition(|(from, _)| *from <= commit.last.0);
+            self.inputs.extend(now.into_iter().map(|(_, input)| input));
+            self.early = later;
             let effects = self.hub.commit(commit);
             self.apply(effects);
         }
@@ -380,7 +392,7 @@ impl Simulation {
         while self.decision.is_some() {
             self.release();
         }
-        assert!(self.inputs.is_empty());
+        assert!(self.inputs.is_empty() && self.early.is_empty());
         for client in self.clients.values_mut().filter(|client| !client.stalled) {
             while let Some(bytes) = client.subscription.take(100) {
                 client.received.push_str(std::str::from_utf8(&bytes).unwrap());

@@ -23,7 +23,8 @@ pub struct SetTopics<C> {
     /// The subscriptions' texts, options included.
     pub texts: Vec<String>,
     pub caller: C,
-    /// What was committed up to here was there before: it is not delivered for topics that are new.
+    /// The last change that was committed when the set was asked for. Up to it the topics of before count: who was answered
+    /// a write and then asks for other topics has that write delivered first.
     pub from: Seq,
     pub ticket: Ticket,
 }
@@ -70,6 +71,10 @@ pub struct HubState<A: Audience> {
     limits: SubscriptionLimits,
     roster: Roster<A>,
     turns: VecDeque<Turn<A::Caller>>,
+    /// Sets that came before the commits after which they count.
+    early: VecDeque<SetTopics<A::Caller>>,
+    /// The last change handed over.
+    received: Seq,
     /// The commit whose decision is awaited.
     deciding: Option<Arc<Commit>>,
     /// The last change delivered.
@@ -91,6 +96,8 @@ impl<A: Audience> HubState<A> {
             limits,
             roster: Roster::new(),
             turns: VecDeque::new(),
+            early: VecDeque::new(),
+            received: at,
             deciding: None,
             delivered: at,
             turn: 0,
@@ -142,14 +149,32 @@ impl<A: Audience> HubState<A> {
 
     /// The next commit. To be called in order.
     pub fn commit(&mut self, commit: Arc<Commit>) -> Effects {
+        let last = commit.last;
         self.turns.push_back(Turn::Commit(commit));
+        self.reach(last);
         self.run()
     }
 
     /// A client wants other topics. The answer comes once all earlier commits are delivered.
     pub fn set_topics(&mut self, set: SetTopics<A::Caller>) -> Effects {
-        self.turns.push_back(Turn::SetTopics(set));
+        if set.from > self.received {
+            self.early.push_back(set);
+        } else {
+            self.turns.push_back(Turn::SetTopics(set));
+        }
         self.run()
+    }
+
+    /// All changes up to this one were handed over, or will never be.
+    fn reach(&mut self, last: Seq) {
+        self.received = self.received.max(last);
+        for set in std::mem::take(&mut self.early) {
+            if set.from > self.received {
+                self.early.push_back(set);
+            } else {
+                self.turns.push_back(Turn::SetTopics(set));
+            }
+        }
     }
 
     /// Every caller that is a record of this subject becomes a guest, after the commits that came before.
@@ -238,8 +263,9 @@ impl<A: Audience> HubState<A> {
         std::mem::take(&mut self.effects)
     }
 
-    /// Commits were lost on the way to this hub: all its clients are cut off, what waits is dropped.
-    pub fn lagged(&mut self) -> Effects {
+    /// Commits up to `last` were lost on the way to this hub: all its clients are cut off, what waits is dropped.
+    pub fn lagged(&mut self, last: Seq) -> Effects {
+        self.reach(last);
         for turn in std::mem::take(&mut self.turns) {
             match turn {
                 Turn::Commit(commit) => self.effects.finished += commit.changes.len(),
@@ -251,6 +277,7 @@ impl<A: Audience> HubState<A> {
             client.subscription.state.borrow_mut().end(Ending::Lagged);
             self.effects.cut.push(client.subscription.clone());
         }
+        self.delivered = self.delivered.max(last);
         self.finish_cuts();
         std::mem::take(&mut self.effects)
     }

@@ -166,10 +166,12 @@ fn refused(error: WriteError<SaveError>, action: &str) -> ApiError {
         SaveError::Referenced(names) => {
             ApiError::bad_request(format!("{failed} probably due to existing reference in {}", names.join(", ")))
         }
-        SaveError::Refused(reason) => {
-            log::debug!("{failed}: {reason}");
+        SaveError::Refused(reason) if action == "delete" => {
+            log::info!("{failed}: {reason}");
             ApiError::bad_request(failed)
         }
-        SaveError::Database(_) => ApiError::bad_request(format!("{failed}. Raw error: \n{error}")),
+        SaveError::Refused(_) | SaveError::Database(_) => {
+            ApiError::bad_request(format!("{failed}. Raw error: \n{error}"))
+        }
     }
 }

@@ -50,8 +50,7 @@ pub fn collection(candidate: &Candidate<'_>) -> rusqlite::Result<Errors> {
         CollectionKind::View { query } if query.is_empty() => errors.add("viewQuery", Invalid::required()),
         CollectionKind::View { .. } => {
             if let Some(problem) = candidate.view_problem {
-                let problem = &problem[..problem.floor_char_boundary(500)];
-                let message = format!("Invalid query - {problem}");
+                let message = format!("Invalid query - {}", problem.chars().take(500).collect::<String>());
                 errors.add("viewQuery", Invalid::new("validation_invalid_view_query", message));
             }
         }

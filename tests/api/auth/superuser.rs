@@ -59,3 +59,36 @@ fn the_last_superuser_stays_and_others_change_themselves() {
     // With the address the key of its tokens changed.
     superuser.get("/api/settings").refused(401);
 }
+
+#[test]
+fn hashes_are_renewed_at_the_next_login_and_nothing_else_changes() {
+    let run = |directory: &Directory, scheme: &str| {
+        let (status, text) = Program::headwater().run(directory, &["passwords", scheme]);
+        assert!(status.success() && text.contains(scheme), "{text}");
+    };
+    let hash = |directory: &Directory| -> [String; 3] {
+        let conn = rusqlite::Connection::open(directory.database()).unwrap();
+        let sql = "SELECT password, tokenKey, updated FROM _superusers";
+        conn.query_row(sql, [], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?])).unwrap()
+    };
+    let mut directory = Directory::fresh();
+    let [_, token_key, updated] = hash(&directory);
+    for (scheme, prefix) in [("bcrypt", "$2a$10$"), ("argon2id", "$argon2id$"), ("bcrypt", "$2a$10$")] {
+        run(&directory, scheme);
+        let server = Server::open(directory);
+        let first = server.superuser();
+        first.get("/api/settings").ok();
+        // The renewal follows the login's answer; another login shows that the old hash is still good meanwhile.
+        let started = std::time::Instant::now();
+        while !hash(server.directory())[0].starts_with(prefix) {
+            assert!(started.elapsed().as_secs() < 20, "the hash was not renewed");
+            server.superuser();
+        }
+        server.superuser();
+        first.get("/api/settings").ok();
+        directory = server.stop().0;
+        let [stored, key, changed] = hash(&directory);
+        assert!(stored.starts_with(prefix), "{stored}");
+        assert_eq!((key, changed), (token_key.clone(), updated.clone()), "{scheme}");
+    }
+}

@@ -153,7 +153,8 @@ fn forms_of_the_header() {
 
 #[test]
 fn changes_that_end_tokens_and_changes_that_do_not() {
-    let changes: [(&str, fn(&Scene), bool); 9] = [
+    type Change = fn(&Scene);
+    let changes: [(&str, Change, bool); 9] = [
         ("another field", |scene| scene.change("member000000001", json!({ "username": "x", "verified": true })), true),
         ("the same address", |scene| scene.change("member000000001", json!({ "email": "ann@example.com" })), true),
         ("another address", |scene| scene.change("member000000001", json!({ "email": "a@example.com" })), false),

@@ -2,11 +2,12 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
+use std::time::Instant;
 
 use serde_json::{Value as Json, json};
 
 use super::http::{Body, Head};
-use super::{Answer, Client};
+use super::{Answer, Client, PATIENCE};
 
 /// One event of a stream.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,10 +91,15 @@ impl Stream {
 
 fn read(body: &mut impl BufRead) -> Option<Event> {
     let mut event = Event { id: String::new(), name: String::new(), data: Json::Null, lines: Vec::new() };
+    let begin = Instant::now();
     loop {
+        // Comments that keep the connection open are no reason to go on waiting.
+        assert!(begin.elapsed() < PATIENCE, "no event came");
         let mut line = String::new();
         match body.read_line(&mut line) {
             Ok(0) => return None,
+            // A connection that was cut off in the middle of a line.
+            Ok(_) if !line.ends_with('\n') => return None,
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => panic!("no event came"),
             Err(_) => return None,
