@@ -1,7 +1,6 @@
 //! The collections API, and what it does to the tables.
 
 mod auth_options;
-mod checks;
 mod columns;
 mod importing;
 mod indexes;
