@@ -14,7 +14,7 @@ use rusqlite::Connection;
 
 use crate::WriterHandle;
 
-/// Stops the thread, and waits for it, when dropped.
+/// Stops the thread when dropped, after it has moved back all that is left. The Writer must have stopped before.
 pub struct Checkpointer {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -28,7 +28,7 @@ impl Checkpointer {
     /// Fewer frames than this in the log are not worth the Writer's time.
     const THRESHOLD_FRAMES: i64 = 1_000;
 
-    /// Starts the thread on the database at `path`, whose Writer runs with `wal_autocheckpoint = 0`.
+    /// Starts the thread on the database at `path`.
     pub fn start(path: &Path, conn: Connection, writer: WriterHandle) -> std::io::Result<Checkpointer> {
         let (stop, stopped) = channel();
         let log = log_path(path);
@@ -43,6 +43,10 @@ impl Checkpointer {
                     Ok(_) => writer.checkpoint(),
                     Err(error) => log::warn!("checkpoint: {error}"),
                 }
+            }
+            // Whoever opens or copies the file next finds all of it in one place.
+            if let Err(error) = empty_log(&conn) {
+                log::warn!("checkpoint: the write-ahead log could not be emptied: {error}");
             }
         })?;
         Ok(Checkpointer { stop: Some(stop), thread: Some(thread) })
@@ -61,6 +65,12 @@ impl Drop for Checkpointer {
 /// Copies what can be copied without waiting for anyone. Returns the frames that the log holds.
 pub(crate) fn checkpoint(conn: &Connection) -> rusqlite::Result<i64> {
     conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1))
+}
+
+/// Copies everything and empties the log; waits a moment for readers that still use it.
+fn empty_log(conn: &Connection) -> rusqlite::Result<()> {
+    conn.busy_timeout(Duration::from_secs(1))?;
+    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }
 
 fn log_path(path: &Path) -> PathBuf {

@@ -279,7 +279,7 @@ pub struct Writer {
 
 impl Writer {
     /// Starts the Writer on a thread of its own. The connection must be the only one that writes to its file; the
-    /// change log's tables must exist.
+    /// change log's tables must exist. Its commits do not checkpoint: that is for [`crate::Checkpointer`].
     pub fn start(
         conn: Connection,
         limits: WriterLimits,
@@ -290,6 +290,7 @@ impl Writer {
         let deadline = Deadline::install(&conn)?;
         let in_job = guard_transactions(&conn)?;
         conn.set_prepared_statement_cache_capacity(256);
+        conn.pragma_update(None, "wal_autocheckpoint", 0)?;
 
         let arbiter = Arbiter::new();
         let handle_shared = shared.clone();

@@ -74,7 +74,10 @@ async fn delete(
     payload: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
     let app = extract::app(&request);
-    let collection = writable(app, &path.0)?;
+    let collection = find(app, &path.0)?;
+    if collection.is_view() {
+        return Err(RecordError::Unsupported.into());
+    }
     let mut info = extract::info(&request, Context::Default);
     info.body = input(&request, payload, &collection).await?.values;
     let position = write::delete(app, &collection, &path.1, info).await?;
@@ -87,7 +90,8 @@ pub(super) fn find(app: &App, name: &str) -> Result<Arc<Collection>, ApiError> {
 }
 
 fn writable(app: &App, name: &str) -> Result<Arc<Collection>, ApiError> {
-    let collection = find(app, name)?;
+    let missing = "Missing or invalid collection context.";
+    let collection = app.schema.current().find(name).ok_or_else(|| ApiError::not_found(missing))?.clone();
     if collection.is_view() { Err(RecordError::Unsupported.into()) } else { Ok(collection) }
 }
 

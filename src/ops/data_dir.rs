@@ -140,6 +140,9 @@ pub fn prepare(conn: &Connection) -> rusqlite::Result<()> {
     // Existing files hold declarations such as DEFAULT "base", and views whose texts stand in double quotes.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, true)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, true)?;
+    // Plans do not depend on bound values: with statistics of samples (STAT4) SQLite would otherwise compile a statement
+    // anew whenever a value that it looked at changes.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     math_functions::register(conn)?;
     crate::query::register_functions(conn)
 }

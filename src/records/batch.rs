@@ -11,6 +11,7 @@ use headwater_actors::{JobLimits, Position};
 use super::body::Input;
 use super::create::Create;
 use super::delete::Delete;
+use super::pick::Fields;
 use super::update::Update;
 use super::work::Work;
 use super::write::{self, Authority};
@@ -133,6 +134,10 @@ impl Prepared {
         };
         if collection.is_view() && !matches!(item.action, ItemAction::Unknown) {
             return Prepared::Refused(RecordError::Unsupported);
+        }
+        let is_shown = !matches!(item.action, ItemAction::Delete { .. });
+        if is_shown && item.request.query.get("fields").is_some_and(|fields| Fields::parse(fields).is_err()) {
+            return Prepared::Refused(RecordError::Parameters);
         }
         match &item.action {
             ItemAction::Create => Prepared::create(app, schema, collection, item).await,

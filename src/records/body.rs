@@ -93,6 +93,12 @@ impl Given {
         })
     }
 
+    /// Sets a field, instead of what the body says about it.
+    pub fn set(&mut self, position: usize, value: Value) {
+        self.0.retain(|gift| gift.position != position);
+        self.0.push(Gift { key: String::new(), position, how: How::Set(value) });
+    }
+
     /// Puts the values of these passwords, which were hashed since, into a record to which all was applied before.
     pub fn apply_passwords(&self, record: &mut Record, plain: &[(usize, String)]) {
         for gift in self.0.iter().filter(|gift| plain.iter().any(|(position, _)| *position == gift.position)) {

@@ -6,9 +6,10 @@ use headwater_actors::{Action, JobLimits, Value};
 
 use super::auth_fields::{self, Credentials};
 use super::body::{Given, Input};
+use super::passwords::{self, Plain};
 use super::rules::{self, Gate};
 use super::work::Work;
-use super::{Authority, Record, RecordError, autodates, passwords, save, validate};
+use super::{Authority, Record, RecordError, autodates, save, validate};
 use crate::app::App;
 use crate::errors::Errors;
 use crate::patterns;
@@ -25,6 +26,7 @@ pub(crate) struct Create {
     rule: Option<Statement>,
     /// None where the server itself writes, and for what is no auth record.
     credentials: Option<Credentials>,
+    plain: Plain,
     /// What is wrong with the values themselves.
     errors: Errors,
 }
@@ -48,7 +50,9 @@ impl Create {
         let mut record = Record::blank(collection.clone());
         given.apply(&mut record);
         fill(&mut record, |field| field == "id");
-        Arc::make_mut(request).body = given.resolved(&input.values, &record, may_set_hidden);
+        if rules::body_is_read(app, collection, request, gate) {
+            Arc::make_mut(request).body = given.resolved(&input.values, &record, may_set_hidden);
+        }
         let rule = match gate {
             Gate::Open => None,
             Gate::When(text) => Some(rules::on_candidate(schema, &candidate(&record), request, text)?),
@@ -67,7 +71,24 @@ impl Create {
         errors.merge(validate::values(&record, None, &plain));
         given.apply_passwords(&mut record, &plain);
         auth_fields::settle(&mut record);
-        Ok(Create { schema: schema.clone(), request: request.clone(), record, rule, credentials, errors })
+        Ok(Create { schema: schema.clone(), request: request.clone(), record, rule, credentials, plain, errors })
+    }
+
+    /// Whether the rule is met as things stand, for who has to know before the job.
+    pub async fn precheck(&self, app: &App) -> Result<(), RecordError> {
+        let Some(rule) = self.rule.clone() else { return Ok(()) };
+        let is_met = app.readers.run(move |conn| rules::holds(&rule, conn)).await??;
+        if is_met { Ok(()) } else { Err(RecordError::failed(Action::Create)) }
+    }
+
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Goes on with another version of the record, whose values are checked anew.
+    pub fn replace(&mut self, record: Record) {
+        self.errors = validate::values(&record, None, &self.plain);
+        self.record = record;
     }
 
     pub fn limits(&self, app: &App) -> JobLimits {

@@ -6,7 +6,7 @@ use headwater_actors::{Action, JobLimits};
 
 use super::rules::{self, Find, Gate};
 use super::work::Work;
-use super::{Authority, RecordError, cascade};
+use super::{Authority, Record, RecordError, cascade};
 use crate::app::App;
 use crate::request::RequestInfo;
 use crate::schema::{Collection, Schema};
@@ -30,6 +30,12 @@ impl Delete {
         let gate = Gate::of(rules::of_action(collection, Action::Delete), request, authority)?;
         let find = rules::find(schema, collection, request, gate, id)?;
         Ok(Delete { schema: schema.clone(), collection: collection.clone(), id: id.to_owned(), find })
+    }
+
+    /// The stored record, if the rule lets the caller at it; for who has to know before the job.
+    pub async fn precheck(&self, app: &App) -> Result<Record, RecordError> {
+        let (find, collection, id) = (self.find.clone(), self.collection.clone(), self.id.clone());
+        app.readers.run(move |conn| find.run(conn, &collection, &id)).await?
     }
 
     pub fn limits(&self, app: &App) -> JobLimits {

@@ -1,7 +1,7 @@
 //! The places in the life of a record where extensions attach.
 //!
-//! Request hooks surround a whole request, from before the rule's answer is acted on to after the commit. The others
-//! run inside the Writer's transaction, so they must be quick; all of them cost nothing while nobody is attached.
+//! Request hooks surround a whole request, commit included. Those of the write, its checks and its statement run inside
+//! the Writer's transaction, so they must be quick. All of them cost nothing while nobody is attached.
 
 use std::sync::Arc;
 
@@ -29,6 +29,9 @@ pub type RecordHook = Hook<RecordEvent, RecordError>;
 /// The stages of one action, outermost first.
 #[derive(Default)]
 pub struct Stages {
+    /// Around the whole request of a caller, once the rule has let him in. Handlers run on a thread where they may take
+    /// their time; when `next` returns, the write is committed.
+    pub request: RecordHook,
     /// Around the write, validation included.
     pub write: RecordHook,
     /// Around the statement that changes the row.
@@ -44,6 +47,15 @@ impl Hooks {
             Action::Update => &self.update,
             Action::Delete => &self.delete,
         }
+    }
+
+    /// True if nobody listens to anything.
+    pub(super) fn are_empty(&self) -> bool {
+        let stages = [&self.create, &self.update, &self.delete];
+        let empty = |stages: &Stages| {
+            [&stages.request, &stages.write, &stages.execute, &stages.after_success].into_iter().all(|h| h.is_empty())
+        };
+        stages.into_iter().all(empty) && self.validate.is_empty() && self.enrich.is_empty()
     }
 
     /// True if something may run inside the job of this action besides our own steps.

@@ -17,9 +17,12 @@ pub mod pick;
 pub mod present;
 pub mod read;
 pub mod record;
+mod request_hook;
 mod rules;
 pub(crate) mod save;
 pub mod shows;
+#[cfg(test)]
+mod tests;
 pub mod truncate;
 mod update;
 mod validate;

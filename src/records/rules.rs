@@ -7,6 +7,7 @@ use rusqlite::Connection;
 
 use super::shows::manage_rule;
 use super::{Authority, Record, RecordError};
+use crate::app::App;
 use crate::query::{Base, Select, Statement};
 use crate::request::RequestInfo;
 use crate::schema::{Collection, Rule, Schema};
@@ -35,6 +36,15 @@ impl<'a> Gate<'a> {
     pub fn reads_body(self) -> bool {
         matches!(self, Gate::When(text) if text.contains("@request.body"))
     }
+}
+
+/// True if anything that is asked about the request may look at its body: the gate, the manage rule, rules of records
+/// that are expanded, or a hook.
+pub(crate) fn body_is_read(app: &App, collection: &Collection, request: &RequestInfo, gate: Gate<'_>) -> bool {
+    gate.reads_body()
+        || manage_rule(collection).is_some_and(|rule| rule.contains("@request.body"))
+        || request.query.contains_key("expand")
+        || !app.record_hooks.are_empty()
 }
 
 /// The rule of a collection for an action that changes records.
@@ -69,7 +79,7 @@ pub(crate) fn find(
 }
 
 /// How to find a record.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Find {
     ById,
     Where(Statement),

@@ -52,10 +52,13 @@ impl Update {
         let mut given = Given::read(collection, &input.values, may_set_hidden);
         given.refuse_files(collection, &input.files)?;
 
-        let mut preview = Record::blank(collection.clone());
-        given.apply(&mut preview);
-        Arc::make_mut(request).body = given.resolved(&input.values, &preview, may_set_hidden);
-        let is_late = given.has_modifiers() && (gate.reads_body() || collection.is_auth());
+        let body_is_read = rules::body_is_read(app, collection, request, gate);
+        if body_is_read {
+            let mut preview = Record::blank(collection.clone());
+            given.apply(&mut preview);
+            Arc::make_mut(request).body = given.resolved(&input.values, &preview, may_set_hidden);
+        }
+        let is_late = body_is_read && given.has_modifiers();
         let find = rules::find(schema, collection, request, if is_late { Gate::Open } else { gate }, id)?;
 
         let credentials =
@@ -82,6 +85,25 @@ impl Update {
             credentials,
             old,
         })
+    }
+
+    /// The stored record, if the rule lets the caller at it, and what the update makes of it as things stand; for who has
+    /// to know before the job.
+    pub async fn precheck(&self, app: &App) -> Result<(Record, Record), RecordError> {
+        let (find, collection, id) = (self.find.clone(), self.collection.clone(), self.id.clone());
+        let before = app.readers.run(move |conn| find.run(conn, &collection, &id)).await??;
+        let mut after = before.clone();
+        self.given.apply(&mut after);
+        Ok((before, after))
+    }
+
+    /// Sets the values in which `changed` differs from `seen`, beside or instead of what the body gives.
+    pub fn set_changed(&mut self, seen: &Record, changed: &Record) {
+        for (position, value) in changed.values.iter().enumerate() {
+            if seen.values[position] != *value {
+                self.given.set(position, value.clone());
+            }
+        }
     }
 
     pub fn limits(&self, app: &App) -> JobLimits {

@@ -55,7 +55,7 @@ fn known_files(record: &Record, before: Option<&Record>, field: &Field) -> Resul
         return Ok(());
     }
     unknown.iter_mut().for_each(|name| *name = name.chars().take(250).collect());
-    let message = format!("Invalid new files: {}.", unknown.join(" "));
+    let message = format!("Invalid new files: [{}].", unknown.join(" "));
     Err(Invalid::new("validation_invalid_file", message).with("invalidFiles", unknown))
 }
 

@@ -15,7 +15,7 @@ use super::delete::Delete;
 use super::hooks::RecordEvent;
 use super::update::Update;
 use super::work::{self, Work};
-use super::{Record, RecordError};
+use super::{Record, RecordError, request_hook};
 use crate::app::App;
 use crate::request::RequestInfo;
 use crate::schema::{Collection, Schema};
@@ -116,8 +116,12 @@ async fn create_as(
     for _ in 0..ATTEMPTS {
         let (schema, collection) = current(app, collection)?;
         let create = Create::prepare(app, &schema, &collection, &input, &mut request, authority).await?;
-        let limits = create.limits(app);
-        match run(app, limits, actor(&request, authority), move |work| create.run(work)).await {
+        let result = if authority == Authority::Rules && request_hook::is_bound(app, Action::Create) {
+            create_inside_hook(app, create, request.clone()).await
+        } else {
+            run(app, create.limits(app), actor(&request, authority), move |work| create.run(work)).await
+        };
+        match result {
             Err(RecordError::Outdated) => continue,
             result => return result.map(|(record, position)| Written { record, position, request }),
         }
@@ -137,8 +141,12 @@ async fn update_as(
     for _ in 0..ATTEMPTS {
         let (schema, collection) = current(app, collection)?;
         let update = Update::prepare(app, &schema, &collection, id, &input, &mut request, authority).await?;
-        let limits = update.limits(app);
-        match run(app, limits, actor(&request, authority), move |work| update.run(work)).await {
+        let result = if authority == Authority::Rules && request_hook::is_bound(app, Action::Update) {
+            update_inside_hook(app, update, request.clone()).await
+        } else {
+            run(app, update.limits(app), actor(&request, authority), move |work| update.run(work)).await
+        };
+        match result {
             Err(RecordError::Outdated) => continue,
             result => return result.map(|(record, position)| Written { record, position, request }),
         }
@@ -157,13 +165,61 @@ async fn delete_as(
     for _ in 0..ATTEMPTS {
         let (schema, collection) = current(app, collection)?;
         let delete = Delete::prepare(&schema, &collection, id, &request, authority)?;
-        let limits = delete.limits(app);
-        match run(app, limits, actor(&request, authority), move |work| delete.run(work)).await {
+        let result = if authority == Authority::Rules && request_hook::is_bound(app, Action::Delete) {
+            delete_inside_hook(app, delete, request.clone()).await
+        } else {
+            let request = actor(&request, authority);
+            run(app, delete.limits(app), request, move |work| delete.run(work)).await.map(|((), position)| position)
+        };
+        match result {
             Err(RecordError::Outdated) => continue,
-            result => return result.map(|((), position)| position),
+            result => return result,
         }
     }
     Err(RecordError::failed(Action::Delete))
+}
+
+async fn create_inside_hook(
+    app: &App,
+    mut create: Create,
+    request: Arc<RequestInfo>,
+) -> Result<(Record, Option<Position>), RecordError> {
+    create.precheck(app).await?;
+    let (record, inner, caller) = (create.record().clone(), app.clone(), request.clone());
+    request_hook::surround(app, Action::Create, record, None, request, |record| async move {
+        create.replace(record);
+        run(&inner, create.limits(&inner), Some(caller), move |work| create.run(work)).await
+    })
+    .await
+}
+
+async fn update_inside_hook(
+    app: &App,
+    mut update: Update,
+    request: Arc<RequestInfo>,
+) -> Result<(Record, Option<Position>), RecordError> {
+    let (before, after) = update.precheck(app).await?;
+    let (seen, inner, caller) = (after.clone(), app.clone(), request.clone());
+    request_hook::surround(app, Action::Update, after, Some(before), request, |record| async move {
+        update.set_changed(&seen, &record);
+        run(&inner, update.limits(&inner), Some(caller), move |work| update.run(work)).await
+    })
+    .await
+}
+
+async fn delete_inside_hook(
+    app: &App,
+    delete: Delete,
+    request: Arc<RequestInfo>,
+) -> Result<Option<Position>, RecordError> {
+    let record = delete.precheck(app).await?;
+    let (before, inner, caller) = (record.clone(), app.clone(), request.clone());
+    let write = |record| async move {
+        let limits = delete.limits(&inner);
+        run(&inner, limits, Some(caller), move |work| delete.run(work)).await.map(|((), position)| (record, position))
+    };
+    let done = request_hook::surround(app, Action::Delete, record, Some(before), request, write).await?;
+    Ok(done.1)
 }
 
 /// The collection as it is now.
