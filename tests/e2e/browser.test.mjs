@@ -96,6 +96,15 @@ test("a page of another origin may do the same", { skip }, async (t) => {
   assert.equal((await events.next()).record.text, "across");
 });
 
+test("the example page shows changes as they happen", { skip: skip || isReference }, async (t) => {
+  const { page } = await open(t, "/_/example.html?collection=messages");
+  await page.getByText("Listening to messages/*").waitFor();
+  const { id } = await write("<b>for the example</b>");
+  const line = page.locator("li").filter({ hasText: id });
+  await line.waitFor();
+  assert.match(await line.textContent(), /^create .*"text":"<b>for the example<\/b>"/);
+});
+
 test("the browser's own EventSource resumes without a loss after a restart", { skip: skip || isReference }, async (t) => {
   const { page, events } = await open(t, "/api/health");
   await page.evaluate(() => {
