@@ -10,6 +10,7 @@ pub mod error;
 pub mod extract;
 pub mod health;
 mod json_weight;
+pub mod limits;
 pub mod middleware;
 pub mod real_ip;
 pub mod realtime;

@@ -41,6 +41,8 @@ pub enum ItemAction {
     Delete {
         id: String,
     },
+    /// One more than the caller may ask for now: fails when its turn comes.
+    Limited,
     /// Not a write of a record: fails when its turn comes.
     Unknown,
 }
@@ -158,6 +160,7 @@ impl Prepared {
                     id,
                 })),
             },
+            ItemAction::Limited => Prepared::Refused(RecordError::TooManyRequests),
             ItemAction::Unknown => Prepared::Refused(RecordError::Parameters),
         }
     }
