@@ -614,6 +614,8 @@ mod tests {
             assert!(good.is_ok(), "{statement}: {good:?}");
             assert!(matches!(bad, Err(WriteError::Job(_))), "{statement}: {bad:?}");
         }
+        // The last commit is published after its answer.
+        writer.stop().await;
         assert_eq!(*published.lock().unwrap(), [1, 2, 3, 4, 5, 6]);
     }
 

@@ -46,7 +46,7 @@ impl<A: Audience> LocalHub<A> {
         protocol: Protocol,
         data: A::Client,
         sink: Box<dyn Sink>,
-        first: impl FnOnce(ClientKey) -> Bytes,
+        first: Option<Bytes>,
     ) -> Rc<Subscription> {
         self.state.borrow_mut().connect(protocol, data, sink, first)
     }

@@ -127,13 +127,14 @@ impl<A: Audience> HubState<A> {
         protocol: Protocol,
         data: A::Client,
         sink: Box<dyn Sink>,
-        first: impl FnOnce(ClientKey) -> Bytes,
+        first: Option<Bytes>,
     ) -> Rc<Subscription> {
         let subscription = self.roster.connect(protocol, data, sink);
-        let frame = first(subscription.key);
         self.turn += 1;
         let state = &mut *subscription.state.borrow_mut();
-        state.push(frame, self.turn, &self.limits);
+        if let Some(frame) = first {
+            state.push(frame, self.turn, &self.limits);
+        }
         if self.stopped {
             state.end(Ending::Stopped);
         }
