@@ -130,7 +130,8 @@ pub async fn written(app: &App, record: Record, request: Arc<RequestInfo>) -> Re
         .await?
 }
 
-fn enrich(app: &App, records: &mut [Record], request: &Arc<RequestInfo>) -> Result<(), RecordError> {
+/// Lets extensions change records that are about to be shown to the caller of a request.
+pub(crate) fn enrich(app: &App, records: &mut [Record], request: &Arc<RequestInfo>) -> Result<(), RecordError> {
     let hook = &app.record_hooks.enrich;
     if hook.is_empty() {
         return Ok(());
