@@ -13,8 +13,8 @@ use super::{ApiError, answer, extract, records};
 use crate::app::App;
 use crate::checks;
 use crate::errors::{Errors, Invalid};
+use crate::records::Input;
 use crate::records::batch::{self, BatchError, Item, ItemAction, ItemResult};
-use crate::records::{Input, present};
 use crate::request::{Context, Headers, RequestInfo, Upload};
 
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
@@ -75,10 +75,9 @@ async fn run(request: HttpRequest, payload: web::Payload) -> Result<HttpResponse
         }
         match result {
             ItemResult::Deleted => out.extend_from_slice(b"{\"body\":null,\"status\":204}"),
-            ItemResult::Written(record, request) => {
-                let json = present::written(app, *record, request).await?;
+            ItemResult::Written(json) => {
                 out.extend_from_slice(b"{\"body\":");
-                out.extend_from_slice(if json.is_empty() { b"null" } else { &json });
+                out.extend_from_slice(&json);
                 out.extend_from_slice(b",\"status\":200}");
             }
         }

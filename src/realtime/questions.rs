@@ -80,7 +80,8 @@ impl Questions {
     /// Asks all of it.
     pub(super) async fn ask(self, app: &App, decided: &mut Decided) {
         let Questions { schema, mut subjects, of_rules, of_filters } = self;
-        for (time, mut questions) in [(RULES_TIME, of_rules), (FILTERS_TIME, of_filters)] {
+        let mut passes = VecDeque::from([(RULES_TIME, of_rules), (FILTERS_TIME, of_filters)]);
+        while let Some((time, mut questions)) = passes.pop_front() {
             while !questions.is_empty() {
                 let interests: Vec<InterestId> = questions.iter().map(|(_, question)| question.interest).collect();
                 let (job_app, schema) = (app.clone(), schema.clone());
@@ -91,6 +92,9 @@ impl Questions {
                     Err(error) => {
                         log::warn!("realtime: {} listeners could not be decided: {error}", interests.len());
                         decided.failed.extend(interests);
+                        // The records went with the failed read, so what was to be asked after it has no answer either.
+                        let others = passes.iter().flat_map(|(_, questions)| questions);
+                        decided.failed.extend(others.map(|(_, question)| question.interest));
                         return;
                     }
                 };

@@ -193,9 +193,10 @@ impl<A: Audience> HubState<A> {
         self.run()
     }
 
-    /// A caller who is known here has these values, at once.
-    pub fn refresh(&mut self, caller: A::Caller) {
-        self.roster.refresh_known(&self.audience, caller);
+    /// A caller who is known here had these values after the change `as_of`, or later. They count at once, unless a later
+    /// change has told more.
+    pub fn refresh(&mut self, caller: A::Caller, as_of: Seq) {
+        self.roster.refresh_known(&self.audience, caller, as_of);
     }
 
     /// One client becomes a guest at once.
@@ -330,7 +331,7 @@ impl<A: Audience> HubState<A> {
         for change in &commit.changes {
             let Some((key, caller)) = self.roster.subject_of(change) else { continue };
             match self.audience.recheck(caller, change) {
-                Recheck::Fresh(caller) => self.roster.refresh(key, caller),
+                Recheck::Fresh(caller) => self.roster.refresh(key, caller, change.seq),
                 Recheck::Guest => self.roster.demote_all(key),
             }
         }
