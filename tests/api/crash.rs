@@ -206,3 +206,47 @@ fn plain(row: Json) -> Json {
         .collect::<Map<_, _>>()
         .into()
 }
+
+#[test]
+fn batches_survive_whole_or_not_at_all() {
+    let mut directory = Directory::fresh();
+    let mut acknowledged: Vec<String> = Vec::new();
+    for round in 0..rounds() {
+        let server = Server::open(directory);
+        if round == 0 {
+            server.collection(json!({ "name": "halves", "fields": [{ "name": "whole", "type": "text" }] }));
+            let batch = json!({ "enabled": true, "maxRequests": 50, "timeout": 10 });
+            server.superuser().patch("/api/settings", json!({ "batch": batch })).ok();
+        }
+        let (told, acknowledgements) = mpsc::channel();
+        for writer in 0..8 {
+            let (mut session, told) = (server.guest().session(), told.clone());
+            // Ends with the connection.
+            thread::spawn(move || {
+                for number in 0.. {
+                    let whole = format!("{round} {writer} {number}");
+                    let half = json!({ "method": "POST", "url": "/api/collections/halves/records", "body": { "whole": whole } });
+                    let Some(answer) = session.send("POST", "/api/batch", &json!({ "requests": [half, half, half] }))
+                    else {
+                        break;
+                    };
+                    answer.ok();
+                    let _ = told.send(whole);
+                }
+            });
+        }
+        drop(told);
+        let kill_after = rand::rng().random_range(1..500);
+        acknowledged.extend(acknowledgements.iter().take(kill_after));
+        directory = server.kill();
+        acknowledged.extend(acknowledgements);
+
+        let copy = Directory::copy_of(&directory.data());
+        let conn = Connection::open(copy.database()).unwrap();
+        let mut statement = conn.prepare("SELECT whole, count(*) FROM halves GROUP BY whole").unwrap();
+        let stored: HashMap<String, i64> =
+            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().collect::<Result<_, _>>().unwrap();
+        assert!(stored.values().all(|count| *count == 3), "a part of a batch");
+        assert!(acknowledged.iter().all(|whole| stored.contains_key(whole)), "an acknowledged batch is gone");
+    }
+}
