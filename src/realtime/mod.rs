@@ -172,7 +172,8 @@ impl Realtime {
 
     /// Ends all streams after what waits in them.
     pub async fn shutdown(&self) {
-        for hub in self.hubs().clone() {
+        let hubs = self.hubs().clone();
+        for hub in hubs {
             hub.stop().await;
         }
     }
@@ -180,7 +181,8 @@ impl Realtime {
     /// The figures of all hubs together.
     pub async fn stats(&self) -> HubStats {
         let mut sum = HubStats::default();
-        for hub in self.hubs().clone() {
+        let hubs = self.hubs().clone();
+        for hub in hubs {
             let stats = hub.stats().await;
             sum.clients += stats.clients;
             sum.interests += stats.interests;

@@ -255,10 +255,9 @@ fn without_comments(text: &str) -> String {
         if quote.is_none() {
             let end = if rest.starts_with("--") {
                 Some(rest.find('\n').unwrap_or(rest.len()))
-            } else if rest.starts_with("/*") {
-                Some(rest[2..].find("*/").map_or(rest.len(), |at| at + 4))
             } else {
-                None
+                let comment = rest.strip_prefix("/*");
+                comment.map(|comment| comment.find("*/").map_or(rest.len(), |at| at + 4))
             };
             if let Some(end) = end {
                 out.push(' ');
