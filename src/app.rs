@@ -11,12 +11,12 @@ use headwater_actors::writer::{Writer, WriterLimits};
 use headwater_actors::{Checkpointer, Readers, WriterHandle};
 use rusqlite::Connection;
 
-use crate::auth::AuthCache;
 use crate::auth::passwords::{Hasher, Policy};
+use crate::auth::{self, AuthCache};
 use crate::ops::data_dir::{self, DataDir, DataDirError};
 use crate::ops::settings::{Settings, SettingsCache};
 use crate::realtime::Realtime;
-use crate::records::Hooks;
+use crate::records::{Hooks, VainSearches};
 use crate::schema::{self, SchemaCache};
 
 /// What an operator decides when starting the server.
@@ -49,6 +49,10 @@ pub struct Inner {
     pub realtime: Realtime,
     /// Where extensions attach to the life of records.
     pub record_hooks: Hooks,
+    /// Where extensions attach to logging in.
+    pub auth_hooks: auth::Hooks,
+    /// Who searches in vain again and again.
+    pub vain_searches: VainSearches,
     /// Taken at close, in this order: the directory is unlocked when nothing of ours touches it any more.
     open: Mutex<Option<(Checkpointer, File)>>,
 }
@@ -88,9 +92,23 @@ impl App {
 
         let auth_cache = AuthCache::new();
         let record_hooks = Hooks::default();
+        let auth_hooks = auth::Hooks::default();
+        let vain_searches = VainSearches::default();
         let open = Mutex::new(Some((checkpointer, lock)));
-        let inner =
-            Inner { config, writer, readers, schema, settings, hasher, auth_cache, realtime, record_hooks, open };
+        let inner = Inner {
+            config,
+            writer,
+            readers,
+            schema,
+            settings,
+            hasher,
+            auth_cache,
+            realtime,
+            record_hooks,
+            auth_hooks,
+            vain_searches,
+            open,
+        };
         Ok(App(Arc::new(inner)))
     }
 
