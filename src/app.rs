@@ -16,7 +16,7 @@ use crate::auth::{self, AuthCache};
 use crate::ops::data_dir::{self, DataDir, DataDirError};
 use crate::ops::settings::{Settings, SettingsCache};
 use crate::realtime::Realtime;
-use crate::records::{Hooks, VainSearches};
+use crate::records::Hooks;
 use crate::schema::{self, SchemaCache};
 
 /// What an operator decides when starting the server.
@@ -51,8 +51,6 @@ pub struct Inner {
     pub record_hooks: Hooks,
     /// Where extensions attach to logging in.
     pub auth_hooks: auth::Hooks,
-    /// Who searches in vain again and again.
-    pub vain_searches: VainSearches,
     /// Taken at close, in this order: the directory is unlocked when nothing of ours touches it any more.
     open: Mutex<Option<(Checkpointer, File)>>,
 }
@@ -93,7 +91,6 @@ impl App {
         let auth_cache = AuthCache::new();
         let record_hooks = Hooks::default();
         let auth_hooks = auth::Hooks::default();
-        let vain_searches = VainSearches::default();
         let open = Mutex::new(Some((checkpointer, lock)));
         let inner = Inner {
             config,
@@ -106,7 +103,6 @@ impl App {
             realtime,
             record_hooks,
             auth_hooks,
-            vain_searches,
             open,
         };
         Ok(App(Arc::new(inner)))

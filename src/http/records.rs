@@ -31,12 +31,6 @@ async fn list(request: HttpRequest, path: web::Path<String>) -> Result<HttpRespo
     let app = extract::app(&request);
     let collection = find(app, &path)?;
     let page = read::list(app, &collection, extract::info(&request, Context::Default)).await?;
-    if page.is_empty_search
-        && let Some(client) = extract::address(&request)
-        && let Some(delay) = app.vain_searches.delay(client, &collection.id)
-    {
-        tokio::time::sleep(delay).await;
-    }
     Ok(answer::bytes_or_nothing(page.json))
 }
 

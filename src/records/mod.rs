@@ -25,7 +25,7 @@ pub mod shows;
 mod tests;
 pub mod truncate;
 mod update;
-pub mod vain_searches;
+
 mod validate;
 mod work;
 pub mod write;
@@ -34,5 +34,5 @@ pub use body::Input;
 pub use error::RecordError;
 pub use hooks::Hooks;
 pub use record::{Expanded, Record, Shows};
-pub use vain_searches::VainSearches;
+
 pub use write::{Authority, Written};
