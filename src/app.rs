@@ -14,6 +14,7 @@ use rusqlite::Connection;
 use crate::auth::passwords::{Hasher, Policy};
 use crate::auth::{self, AuthCache};
 use crate::ops::data_dir::{self, DataDir, DataDirError};
+use crate::ops::rate_limits::RateLimiter;
 use crate::ops::settings::{Settings, SettingsCache};
 use crate::realtime::Realtime;
 use crate::records::Hooks;
@@ -47,6 +48,8 @@ pub struct Inner {
     pub auth_cache: AuthCache,
     /// Clients that listen to changes.
     pub realtime: Realtime,
+    /// Counts how often clients ask.
+    pub rate_limiter: RateLimiter,
     /// Where extensions attach to the life of records.
     pub record_hooks: Hooks,
     /// Where extensions attach to logging in.
@@ -89,6 +92,7 @@ impl App {
         let checkpointer = Checkpointer::start(&database, checkpoints, writer.clone())?;
 
         let auth_cache = AuthCache::new();
+        let rate_limiter = RateLimiter::default();
         let record_hooks = Hooks::default();
         let auth_hooks = auth::Hooks::default();
         let open = Mutex::new(Some((checkpointer, lock)));
@@ -101,6 +105,7 @@ impl App {
             hasher,
             auth_cache,
             realtime,
+            rate_limiter,
             record_hooks,
             auth_hooks,
             open,

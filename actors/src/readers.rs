@@ -157,7 +157,7 @@ impl Handler<Read> for Reader {
             self.conn = Held::checkout(&self.pool);
         }
         let Some(held) = &self.conn else { return };
-        held.deadline.set(Some(Instant::now() + read.time));
+        held.deadline.set(Instant::now().checked_add(read.time));
         if catch_unwind(AssertUnwindSafe(|| (read.run)(&held.conn))).is_err() {
             log::error!("readers: a read panicked");
         }

@@ -162,7 +162,7 @@ impl SubscriptionState {
             self.stuck += 1;
             return if self.stuck > limits.stall { Tick::Stalled } else { Tick::Nothing };
         }
-        self.quiet += 1;
+        self.quiet = self.quiet.saturating_add(1);
         if self.quiet >= limits.keep_alive { Tick::KeepAlive } else { Tick::Nothing }
     }
 }

@@ -310,10 +310,11 @@ impl Writer {
 
     /// One transaction: takes what waits, runs it, commits, answers, publishes.
     fn flush(&mut self) {
-        let started = Instant::now();
         if let Err(error) = self.conn.execute_batch("BEGIN IMMEDIATE") {
             return self.fail_waiting(error);
         }
+        // Not before: a slow BEGIN must not leave a group without its first job.
+        let started = Instant::now();
         let mut ended: Vec<(Box<dyn Job>, Option<Seq>)> = Vec::with_capacity(self.waiting.len());
         let mut changes: Vec<Change> = Vec::with_capacity(self.waiting.len());
         let mut effects: Vec<Effect> = Vec::new();
@@ -383,7 +384,8 @@ impl Writer {
             self.conn.prepare_cached("SAVEPOINT _hw_job")?.execute([])?;
         }
         let mut tx = Tx { conn: &self.conn, changes: Vec::new(), effects: Vec::new(), ends_group: false };
-        self.deadline.set(Some(Instant::now() + limits.time));
+        // None for a time that is beyond what the clock can count.
+        self.deadline.set(Instant::now().checked_add(limits.time));
         self.in_job.store(true, Ordering::Relaxed);
         let succeeded = catch_unwind(AssertUnwindSafe(|| job.run(&mut tx))).unwrap_or_else(|panic| {
             log::error!("writer: a job panicked: {}", panic_text(&*panic));
@@ -612,6 +614,8 @@ mod tests {
             assert!(good.is_ok(), "{statement}: {good:?}");
             assert!(matches!(bad, Err(WriteError::Job(_))), "{statement}: {bad:?}");
         }
+        // The last commit is published after its answer.
+        writer.stop().await;
         assert_eq!(*published.lock().unwrap(), [1, 2, 3, 4, 5, 6]);
     }
 
@@ -623,6 +627,14 @@ mod tests {
         let result = writer.run(limits, |tx| tx.conn().query_row(endless, [], |row| row.get::<_, i64>(0))).await;
         assert!(matches!(result, Err(WriteError::Job(_))), "{result:?}");
         assert_eq!(count(&writer, "t").await, 0);
+    }
+
+    #[actix::test]
+    async fn a_job_may_have_all_the_time_in_the_world() {
+        let (writer, _) = writer();
+        let limits = JobLimits::MANY.with_time(Duration::MAX);
+        assert!(writer.run(limits, |tx| insert(tx, "a")).await.is_ok());
+        assert_eq!(count(&writer, "t").await, 1);
     }
 
     #[actix::test]

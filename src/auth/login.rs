@@ -88,7 +88,9 @@ fn look_up(
         }
         let any_case = index.columns.first().is_some_and(|column| column.collation.eq_ignore_ascii_case("nocase"));
         let collation = if any_case { " COLLATE NOCASE" } else { "" };
-        let condition = format!("{} = ?1{collation}", quoted(field));
+        // Nobody is found by an empty identity; to say so lets SQLite use an index that leaves them out.
+        let column = quoted(field);
+        let condition = format!("{column} = ?1{collation} AND {column} != ''");
         if let Some(record) = load_where(conn, collection, &condition, &credentials.identity)? {
             return Ok(Some(record));
         }

@@ -1,5 +1,6 @@
 //! `POST /api/batch`: several record writes in one transaction.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -7,11 +8,13 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 
+use super::limits::{self, Visit};
 use super::{ApiError, answer, extract, records};
+use crate::app::App;
 use crate::checks;
 use crate::errors::{Errors, Invalid};
+use crate::records::Input;
 use crate::records::batch::{self, BatchError, Item, ItemAction, ItemResult};
-use crate::records::{Input, present};
 use crate::request::{Context, Headers, RequestInfo, Upload};
 
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
@@ -57,8 +60,11 @@ async fn run(request: HttpRequest, payload: web::Payload) -> Result<HttpResponse
         .map_err(|errors| ApiError::bad_request("Invalid batch request data.").with_errors(&errors))?;
 
     let outer = extract::info(&request, Context::Batch);
-    let items =
-        requests.into_iter().enumerate().map(|(index, inner)| item(inner, files_of(index, &body.files), &outer));
+    let client = limits::client(&request);
+    let items = requests.into_iter().enumerate().map(|(index, inner)| {
+        let item = item(inner, files_of(index, &body.files), &outer);
+        limited(app, client, item)
+    });
     let time = time.map_or(DEFAULT_TIME, Duration::from_secs);
     let (results, position) = batch::run(app, items.collect(), time).await.map_err(failed)?;
 
@@ -69,10 +75,9 @@ async fn run(request: HttpRequest, payload: web::Payload) -> Result<HttpResponse
         }
         match result {
             ItemResult::Deleted => out.extend_from_slice(b"{\"body\":null,\"status\":204}"),
-            ItemResult::Written(record, request) => {
-                let json = present::written(app, *record, request).await?;
+            ItemResult::Written(json) => {
                 out.extend_from_slice(b"{\"body\":");
-                out.extend_from_slice(if json.is_empty() { b"null" } else { &json });
+                out.extend_from_slice(&json);
                 out.extend_from_slice(b",\"status\":200}");
             }
         }
@@ -150,6 +155,26 @@ fn item(inner: Inner, files: Vec<Upload>, outer: &RequestInfo) -> Item {
         caller: outer.caller.clone(),
     };
     Item { action, collection, input: Input { values: inner.body, files }, request }
+}
+
+/// Items count like requests of their own.
+fn limited(app: &App, client: Option<IpAddr>, item: Item) -> Item {
+    let (tag, method, id) = match &item.action {
+        ItemAction::Create => ("create", "POST", None),
+        ItemAction::Update { id } => ("update", "PATCH", Some(id)),
+        ItemAction::Delete { id } => ("delete", "DELETE", Some(id)),
+        ItemAction::Upsert if item.input.values.contains_key("id") => ("update", "PATCH", None),
+        ItemAction::Upsert => ("create", "POST", None),
+        ItemAction::Limited | ItemAction::Unknown => return item,
+    };
+    let schema = app.schema.current();
+    let Some(collection) = schema.find(&item.collection) else { return item };
+    let mut path = format!("/api/collections/{}/records", item.collection);
+    if let Some(id) = id {
+        path = format!("{path}/{id}");
+    }
+    let visit = Visit { caller: &item.request.caller, client, method, path: &path, route: "" };
+    if limits::admits(app, &visit, collection, &[tag]) { item } else { Item { action: ItemAction::Limited, ..item } }
 }
 
 /// The write that a method and a path mean, and the collection.

@@ -262,6 +262,12 @@ impl Form {
     }
 
     fn into_body(mut self) -> Result<Body, ApiError> {
+        // Each is bounded by itself, and many may come.
+        let length: usize = self.json.iter().map(String::len).sum();
+        if self.json.len() > 1 && length / 2 > MAX_JSON_VALUES {
+            let weigh = |left, text: &String| json_weight::within(text.as_bytes(), left);
+            self.json.iter().try_fold(MAX_JSON_VALUES, weigh).map_err(|_| malformed())?;
+        }
         for text in &self.json {
             self.values.extend(parse_json(text.as_bytes())?);
         }
@@ -351,6 +357,11 @@ mod tests {
         assert_eq!(bad, Err((400, String::new())));
         let many = values(post("application/x-www-form-urlencoded", "a&".repeat(MAX_FORM_ENTRIES + 1))).await;
         assert!(many.is_err());
+        let payload = format!("@jsonPayload={{\"a\":[{}0]}}&", "0,".repeat(MAX_JSON_VALUES / 2));
+        let one = parse(post("application/x-www-form-urlencoded", payload.clone()), 32 << 20).await;
+        assert!(one.is_ok());
+        let two = parse(post("application/x-www-form-urlencoded", payload.repeat(2)), 32 << 20).await;
+        assert_eq!(two.map(|body| body.values.len()), Err((400, String::new())));
     }
 
     #[actix_web::test]

@@ -53,21 +53,16 @@ pub fn require_superuser(request: &HttpRequest) -> Result<(), ApiError> {
 
 /// Where the request comes from, as the trusted proxy's headers say; empty if nobody knows.
 pub fn real_ip(request: &HttpRequest) -> String {
-    address(request).map(real_ip::expanded).unwrap_or_default()
-}
-
-/// As [`real_ip`].
-pub fn address(request: &HttpRequest) -> Option<IpAddr> {
-    address_by(request, &app(request).settings.current())
+    address(request, &app(request).settings.current()).map(real_ip::expanded).unwrap_or_default()
 }
 
 /// True if superusers may come from where the request comes from.
 pub fn admits_superuser(request: &HttpRequest) -> bool {
     let settings = app(request).settings.current();
-    settings.superuser_ips.is_empty() || settings.admits_superuser(address_by(request, &settings))
+    settings.superuser_ips.is_empty() || settings.admits_superuser(address(request, &settings))
 }
 
-fn address_by(request: &HttpRequest, settings: &Settings) -> Option<IpAddr> {
+fn address(request: &HttpRequest, settings: &Settings) -> Option<IpAddr> {
     let peer = request.peer_addr().map(|address| address.ip());
     real_ip::real_ip(request.headers(), peer, &settings.trusted_proxy)
 }

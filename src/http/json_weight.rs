@@ -5,10 +5,11 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// An error unless the first JSON value of the text holds at most `limit` values, itself and keys included.
-pub(super) fn within(text: &[u8], limit: usize) -> Result<(), serde_json::Error> {
+/// How much of `limit` the first JSON value of the text leaves, itself and keys included; an error if it holds more.
+pub(super) fn within(text: &[u8], limit: usize) -> Result<usize, serde_json::Error> {
     let mut left = limit;
-    Count(&mut left).deserialize(&mut serde_json::Deserializer::from_slice(text))
+    Count(&mut left).deserialize(&mut serde_json::Deserializer::from_slice(text))?;
+    Ok(left)
 }
 
 /// Takes every value off what is left.
@@ -83,6 +84,7 @@ mod tests {
     fn values_are_counted() {
         let cases = [("1", 1), ("[]", 1), ("[1,\"a,b\",null]", 4), ("{\"a\":{\"b\":[true]}}", 6), ("1.5 trailing", 1)];
         for (text, count) in cases {
+            assert_eq!(within(text.as_bytes(), count + 2).ok(), Some(2), "{text}");
             assert!(within(text.as_bytes(), count).is_ok(), "{text}");
             assert!(within(text.as_bytes(), count - 1).is_err(), "{text}");
         }

@@ -13,6 +13,7 @@ pub mod health;
 #[cfg(test)]
 mod hook_tests;
 mod json_weight;
+pub mod limits;
 pub mod middleware;
 pub mod real_ip;
 pub mod realtime;

@@ -47,7 +47,7 @@ async fn connect(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let events = app.realtime.events();
     let result = events.connect.trigger(&mut event, |event| {
         let socket = request.conn_data::<Socket>().copied();
-        opened = Some(app.realtime.open_stream(app, worker, event.client, address(&request), socket));
+        opened = Some(app.realtime.open_stream(app, worker, event.client, address(&request), socket)?);
         Ok(())
     });
     result.map_err(ApiError::of_handler)?;

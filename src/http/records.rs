@@ -1,13 +1,15 @@
 //! The records API.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use headwater_actors::{Action, Position};
+use rand::RngExt;
 
-use super::{ApiError, answer, extract};
+use super::{ApiError, answer, extract, limits};
 use crate::app::App;
 use crate::query::QueryError;
 use crate::records::{Input, RecordError, present, read, write};
@@ -30,13 +32,18 @@ pub fn configure(config: &mut web::ServiceConfig) {
 async fn list(request: HttpRequest, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let app = extract::app(&request);
     let collection = find(app, &path)?;
+    limits::check(&request, &collection, &["list"])?;
     let page = read::list(app, &collection, extract::info(&request, Context::Default)).await?;
+    if page.is_empty_search {
+        slow_down(&request, &collection).await;
+    }
     Ok(answer::bytes_or_nothing(page.json))
 }
 
 async fn view(request: HttpRequest, path: web::Path<(String, String)>) -> Result<HttpResponse, ApiError> {
     let app = extract::app(&request);
     let collection = find(app, &path.0)?;
+    limits::check(&request, &collection, &["view"])?;
     let record = read::view(app, &collection, &path.1, extract::info(&request, Context::Default)).await?;
     Ok(answer::bytes_or_nothing(record))
 }
@@ -48,6 +55,7 @@ async fn create(
 ) -> Result<HttpResponse, ApiError> {
     let app = extract::app(&request);
     let collection = writable(app, &path)?;
+    limits::check(&request, &collection, &["create"])?;
     let input = input(&request, payload, &collection).await?;
     let written = write::create(app, &collection, input, extract::info(&request, Context::Default)).await?;
     let json = present::written(app, written.record, written.request).await?;
@@ -61,6 +69,7 @@ async fn update(
 ) -> Result<HttpResponse, ApiError> {
     let app = extract::app(&request);
     let collection = writable(app, &path.0)?;
+    limits::check(&request, &collection, &["update"])?;
     let input = input(&request, payload, &collection).await?;
     let info = extract::info(&request, Context::Default);
     let written = write::update(app, &collection, &path.1, input, info).await?;
@@ -78,10 +87,26 @@ async fn delete(
     if collection.is_view() {
         return Err(RecordError::Unsupported.into());
     }
+    limits::check(&request, &collection, &["delete"])?;
     let mut info = extract::info(&request, Context::Default);
     info.body = input(&request, payload, &collection).await?.values;
     let position = write::delete(app, &collection, &path.1, info).await?;
     Ok(at(answer::nothing(), position))
+}
+
+/// Searches that find nothing are how one guesses at what a rule hides, by how long they take: after a few of them the
+/// answers wait for a time that tells nothing.
+async fn slow_down(request: &HttpRequest, collection: &Collection) {
+    const SEARCHES: i64 = 3;
+    const WINDOW: Duration = Duration::from_secs(3);
+    const LONGEST_WAIT: u64 = 500;
+
+    let Some(client) = limits::client(request) else { return };
+    let place = format!("search {}", collection.id);
+    if !extract::app(request).rate_limiter.take(&place, &client.to_string(), SEARCHES, WINDOW) {
+        let millis = rand::rng().random_range(0..LONGEST_WAIT);
+        actix_web::rt::time::sleep(Duration::from_millis(millis)).await;
+    }
 }
 
 /// The collection that a path names.
@@ -138,6 +163,7 @@ impl From<RecordError> for ApiError {
                 let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
                 ApiError { data, ..ApiError::new(status, message) }
             }
+            RecordError::TooManyRequests => ApiError::new(StatusCode::TOO_MANY_REQUESTS, ""),
             RecordError::Outdated | RecordError::Overloaded => ApiError::overloaded(),
             RecordError::Storage(cause) => ApiError::internal(cause),
         }

@@ -6,10 +6,12 @@ use actix_web::{HttpResponse, web};
 use super::ApiError;
 
 /// Name, content type and content. The first is the page of `/_/` itself.
-const FILES: [(&str, &str, &str); 3] = [
+const FILES: [(&str, &str, &str); 5] = [
     ("", "text/html; charset=utf-8", include_str!("../../static/index.html")),
     ("style.css", "text/css; charset=utf-8", include_str!("../../static/style.css")),
     ("install.js", "text/javascript; charset=utf-8", include_str!("../../static/install.js")),
+    ("example.html", "text/html; charset=utf-8", include_str!("../../static/example.html")),
+    ("example.js", "text/javascript; charset=utf-8", include_str!("../../static/example.js")),
 ];
 
 /// Nothing from elsewhere runs in these pages, and no other page frames them.

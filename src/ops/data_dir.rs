@@ -12,6 +12,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
 
 use super::math_functions;
+use super::settings::Settings;
 use crate::schema::{install, upgrade};
 
 /// An open data directory, locked for this process until it is dropped.
@@ -227,9 +228,18 @@ fn inspect(database: &Path) -> Result<Found, DataDirError> {
         }
         Ok(Ok(_)) => {}
     }
-    let applied = applied_migrations(database).map_err(|error| DataDirError::sqlite(database, &error))?;
-    let Some(applied) = applied else { return Ok(Found::Nothing) };
+    let refused = |error: rusqlite::Error| DataDirError::sqlite(database, &error);
+    let conn = look_into(database).map_err(refused)?;
+    let Some(applied) = applied_migrations(&conn).map_err(refused)? else { return Ok(Found::Nothing) };
     check_migrations(database, &applied)?;
+    // What the server could not load after all is refused before anything is changed, too.
+    crate::schema::store::load(&conn).and(Settings::load(&conn).map(drop)).map_err(|error| {
+        DataDirError::new(
+            database,
+            format!("its collections or settings cannot be read: {error}"),
+            "Settings encrypted by --encryptionEnv cannot be read yet: save them once in PocketBase without it. Otherwise restore a backup.",
+        )
+    })?;
     Ok(Found::Database)
 }
 
@@ -244,8 +254,8 @@ fn read_up_to(mut file: File, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(length)
 }
 
-/// The files named in `_migrations`; none if the database has no table at all.
-fn applied_migrations(database: &Path) -> rusqlite::Result<Option<Vec<String>>> {
+/// Opens the database so that nothing of it can change.
+fn look_into(database: &Path) -> rusqlite::Result<Connection> {
     // Without a write-ahead log the file is complete by itself; `immutable` then keeps SQLite from creating one.
     let wal = PathBuf::from(format!("{}-wal", database.display()));
     let immutable = if wal.exists() { "" } else { "&immutable=1" };
@@ -255,6 +265,11 @@ fn applied_migrations(database: &Path) -> rusqlite::Result<Option<Vec<String>>> 
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
     conn.busy_timeout(Duration::from_secs(2))?;
+    Ok(conn)
+}
+
+/// The files named in `_migrations`; none if the database has no table at all.
+fn applied_migrations(conn: &Connection) -> rusqlite::Result<Option<Vec<String>>> {
     let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
     if tables == 0 {
         return Ok(None);

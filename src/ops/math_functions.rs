@@ -9,12 +9,13 @@ use rusqlite::Connection;
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;
 
-/// A function by its SQL name.
-type Function<F> = (&'static str, F);
+/// Functions of one and of two numbers, by their SQL names.
+type Unary = (&'static str, fn(f64) -> f64);
+type Binary = (&'static str, fn(f64, f64) -> f64);
 
 /// Registers the functions. `INNOCUOUS` lets views and indexes use them.
 pub fn register(conn: &Connection) -> rusqlite::Result<()> {
-    const UNARY: &[Function<fn(f64) -> f64>] = &[
+    const UNARY: &[Unary] = &[
         ("acos", f64::acos),
         ("acosh", f64::acosh),
         ("asin", f64::asin),
@@ -36,14 +37,14 @@ pub fn register(conn: &Connection) -> rusqlite::Result<()> {
         ("tan", f64::tan),
         ("tanh", f64::tanh),
     ];
-    const BINARY: &[Function<fn(f64, f64) -> f64>] = &[
+    const BINARY: &[Binary] = &[
         ("atan2", f64::atan2),
         ("log", |base, x| logarithm(x) / logarithm(base)),
         ("mod", |x, y| x % y),
         ("pow", f64::powf),
         ("power", f64::powf),
     ];
-    const ROUNDING: &[Function<fn(f64) -> f64>] =
+    const ROUNDING: &[Unary] =
         &[("ceil", f64::ceil), ("ceiling", f64::ceil), ("floor", f64::floor), ("trunc", f64::trunc)];
 
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;

@@ -121,6 +121,7 @@ async fn write(app: &App, sql: String) -> Result<Outcome, ConsoleError> {
             for collection in schema.collections().iter().filter(|collection| collection.is_auth()) {
                 cache.auth_cache.forget_collection(&collection.id);
             }
+            cache.realtime.revoke_changed(&cache.schema.current(), &schema);
             cache.schema.replace(schema.into());
         });
         Ok::<_, ConsoleError>(outcome)

@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 use super::literal::Literal;
 use super::path::Root;
 use crate::request::RequestInfo;
+use crate::schema::fields::parse_number;
 use crate::schema::{Collection, Field, FieldKind};
 
 /// A value found under `@request.`: present (though perhaps null) or absent.
@@ -51,12 +52,15 @@ fn body_part<'a>(request: &'a RequestInfo, parts: &[Box<str>]) -> Option<&'a Jso
     rest.iter().try_fold(request.body.get(&**first)?, |value, part| step(value, part))
 }
 
-/// Forms send numbers as texts: a text under the name of a number field is read as a number where it is one.
+/// Forms send numbers as texts: a text under the name of a number field is read as a number where it is one, by the
+/// field's own reading, so that a rule sees the number that would be stored.
 pub(super) fn as_number(literal: Literal, collection: &Collection, parts: &[Box<str>]) -> Literal {
     let Literal::Text(text) = &literal else { return literal };
     let field = parts.last().and_then(|name| collection.field(name));
     match field {
-        Some((_, field)) if matches!(field.kind, FieldKind::Number(_)) => text.parse().map_or(literal, Literal::Number),
+        Some((_, field)) if matches!(field.kind, FieldKind::Number(_)) => {
+            parse_number(text).map_or(literal, Literal::Number)
+        }
         _ => literal,
     }
 }

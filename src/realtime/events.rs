@@ -23,6 +23,18 @@ pub struct Events {
     pub message: Hook<Message, Stopped>,
 }
 
+impl Events {
+    /// Shows a message to the handlers; none if they withheld it.
+    pub(super) fn pass(&self, mut message: Message) -> Result<Option<Message>, Stopped> {
+        let mut sent = false;
+        self.message.trigger(&mut message, |_| {
+            sent = true;
+            Ok(())
+        })?;
+        Ok(sent.then_some(message))
+    }
+}
+
 pub struct Connect {
     pub client: ClientId,
 }

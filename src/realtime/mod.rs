@@ -128,6 +128,8 @@ impl Realtime {
     /// A record that was changed between the request's look at it and the hub's first knowledge of it is looked at again:
     /// from here on the hub sees every change itself.
     async fn confirm(&self, app: &App, hub: &HubHandle<Visibility>, key: ClientKey, record: &Arc<Record>) {
+        // Before the read: what the hub sees later than this may be newer than what is read.
+        let as_of = app.writer.position().seq;
         let schema = app.schema.current();
         let secret = |record: &Record| record.collection.auth().map(|auth| TokenKind::Auth.config(auth).secret.clone());
         let fresh = match schema.by_id(&record.collection.id).cloned() {
@@ -147,7 +149,7 @@ impl Realtime {
             fresh.filter(|fresh| fresh.text("tokenKey") == record.text("tokenKey") && secret(fresh) == secret(record));
         match fresh {
             Some(fresh) if fresh.values == record.values => {}
-            Some(fresh) => hub.refresh(Caller::of(Arc::new(fresh))),
+            Some(fresh) => hub.refresh(Caller::of(Arc::new(fresh)), as_of),
             None => hub.demote(key),
         }
     }
@@ -170,7 +172,8 @@ impl Realtime {
 
     /// Ends all streams after what waits in them.
     pub async fn shutdown(&self) {
-        for hub in self.hubs().clone() {
+        let hubs = self.hubs().clone();
+        for hub in hubs {
             hub.stop().await;
         }
     }
@@ -178,7 +181,8 @@ impl Realtime {
     /// The figures of all hubs together.
     pub async fn stats(&self) -> HubStats {
         let mut sum = HubStats::default();
-        for hub in self.hubs().clone() {
+        let hubs = self.hubs().clone();
+        for hub in hubs {
             let stats = hub.stats().await;
             sum.clients += stats.clients;
             sum.interests += stats.interests;

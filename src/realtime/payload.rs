@@ -4,6 +4,7 @@ use bytes::Bytes;
 use headwater_actors::Action;
 
 use super::options::Options;
+use crate::json;
 use crate::records::{Record, output};
 
 /// The record must have been decided ([`crate::records::shows`]) and expanded for who will see it.
@@ -13,10 +14,7 @@ pub(super) fn payload(record: &Record, action: Action, options: Option<&Options>
     let fields = options.map(|options| &options.fields).filter(|fields| !fields.is_empty());
     match fields {
         None => output::write_json(record, &mut out),
-        Some(fields) => {
-            // Writing JSON into a Vec cannot fail.
-            let _ = serde_json::to_writer(&mut out, &fields.apply(output::to_json(record)));
-        }
+        Some(fields) => json::write(&fields.apply(output::to_json(record)), &mut out),
     }
     out.extend_from_slice(br#","action":""#);
     out.extend_from_slice(action.as_str().as_bytes());

@@ -1,4 +1,5 @@
-//! What only the database can tell about a commit: expressions of rules, filters of subscriptions, relations to expand.
+//! What only the database can tell about a commit: expressions of rules, filters of subscriptions, relations to expand;
+//! and what extensions add to a record for each who sees it.
 //!
 //! All questions of a commit go to one Reader together, each for a record as the commit left it (or as it was before a
 //! delete). Rules, which owners wrote, come before filters, which anybody may write.
@@ -7,14 +8,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use headwater_actors::Action;
 use headwater_actors::hub::{Decided, Delivery, InterestId};
-use headwater_actors::{Action, Readers};
 use rusqlite::{Connection, ErrorCode};
 
 use super::options::Options;
 use super::payload::payload;
+use crate::app::App;
 use crate::query::{Base, QueryError, Select};
-use crate::records::{Record, Shows, expand, shows};
+use crate::records::{Record, Shows, expand, present, shows};
 use crate::request::{Caller, Context, RequestInfo};
 use crate::schema::{Rule, Schema};
 
@@ -76,18 +78,23 @@ impl Questions {
     }
 
     /// Asks all of it.
-    pub(super) async fn ask(self, readers: &Readers, decided: &mut Decided) {
+    pub(super) async fn ask(self, app: &App, decided: &mut Decided) {
         let Questions { schema, mut subjects, of_rules, of_filters } = self;
-        for (time, mut questions) in [(RULES_TIME, of_rules), (FILTERS_TIME, of_filters)] {
+        let mut passes = VecDeque::from([(RULES_TIME, of_rules), (FILTERS_TIME, of_filters)]);
+        while let Some((time, mut questions)) = passes.pop_front() {
             while !questions.is_empty() {
                 let interests: Vec<InterestId> = questions.iter().map(|(_, question)| question.interest).collect();
-                let schema = schema.clone();
-                let asked = readers.run_within(time, move |conn| answer_all(conn, &schema, subjects, questions)).await;
+                let (job_app, schema) = (app.clone(), schema.clone());
+                let job = move |conn: &Connection| answer_all(&job_app, conn, &schema, subjects, questions);
+                let asked = app.readers.run_within(time, job).await;
                 let answers = match asked {
                     Ok(answers) => answers,
                     Err(error) => {
                         log::warn!("realtime: {} listeners could not be decided: {error}", interests.len());
                         decided.failed.extend(interests);
+                        // The records went with the failed read, so what was to be asked after it has no answer either.
+                        let others = passes.iter().flat_map(|(_, questions)| questions);
+                        decided.failed.extend(others.map(|(_, question)| question.interest));
                         return;
                     }
                 };
@@ -111,6 +118,7 @@ enum Unanswered {
 }
 
 fn answer_all(
+    app: &App,
     conn: &Connection,
     schema: &Schema,
     subjects: Vec<Subject>,
@@ -119,7 +127,7 @@ fn answer_all(
     let mut decided = Decided::default();
     while let Some((place, question)) = questions.pop_front() {
         let Some(subject) = subjects.get(place) else { continue };
-        match answer(conn, schema, subject, &question) {
+        match answer(app, conn, schema, subject, &question) {
             Ok(delivery) => decided.deliveries.extend(delivery),
             Err(Unanswered::Senseless) => {}
             Err(Unanswered::Failed) => decided.failed.push(question.interest),
@@ -135,6 +143,7 @@ fn answer_all(
 }
 
 fn answer(
+    app: &App,
     conn: &Connection,
     schema: &Schema,
     subject: &Subject,
@@ -149,6 +158,7 @@ fn answer(
         caller: current(&question.caller, schema),
         ..RequestInfo::default()
     };
+    let request = Arc::new(request);
     let filter = options.and_then(Options::filter);
     if !meets(conn, schema, &subject.record, &request, &question.rule, filter)? {
         return Ok(None);
@@ -166,6 +176,10 @@ fn answer(
     if let Some(paths) = options.and_then(Options::expand) {
         expand::expand(conn, schema, std::slice::from_mut(&mut record), paths, &request).map_err(unanswered)?;
     }
+    present::enrich(app, std::slice::from_mut(&mut record), &request).map_err(|error| {
+        log::warn!("realtime: a handler kept an event back: {error}");
+        Unanswered::Senseless
+    })?;
     let payload = payload(&record, subject.action, options);
     Ok(Some(Delivery { change: subject.change, interest: question.interest, payload }))
 }

@@ -25,9 +25,11 @@ use headwater_actors::hub::LocalHub;
 use headwater_actors::subscription::{Sink, Subscription, SubscriptionState};
 use serde_json::json;
 
+use super::events::{Message, Stopped};
 use super::visibility::Visibility;
 use super::{CONNECT, ClientId, Connected, Realtime, WorkerHub};
 use crate::app::App;
+use crate::request::Caller;
 
 /// Bytes that are handed to the connection at a time. What it holds beyond its socket's buffer is at most twice as much.
 const CHUNK: usize = 32 * 1024;
@@ -154,11 +156,16 @@ impl Realtime {
         client: ClientId,
         ip: Option<IpAddr>,
         socket: Option<Socket>,
-    ) -> impl MessageBody + use<> {
+    ) -> Result<impl MessageBody + use<>, Stopped> {
+        let (place, hub) = self.local(app, worker);
+        let data = json!({ "clientId": client.as_str(), "seq": app.writer.position().to_string() });
+        let name = CONNECT.to_owned();
+        let first = Message { client, caller: Caller::GUEST, name, data: data.to_string().into() };
+        let first = self.events().pass(first)?.map(|first| sse_event(client.as_str(), &first.name, &first.data));
+
         if let Some(socket) = socket {
             socket.bound();
         }
-        let (place, hub) = self.local(app, worker);
         let address = Rc::new(OnceCell::new());
         let sink = Connection { client: address.clone(), socket };
         let actor = HttpContext::with_factory(move |context| {
@@ -166,11 +173,8 @@ impl Realtime {
             let _ = address.set(context.address());
             Client
         });
-        let subscription = hub.connect(Protocol::Sse, client, Box::new(sink), |key| {
-            self.0.clients.insert(client, Connected { hub: *place, key, ip });
-            let data = json!({ "clientId": client.as_str(), "seq": app.writer.position().to_string() });
-            sse_event(client.as_str(), CONNECT, data.to_string().as_bytes())
-        });
-        Body { client: actor, subscription, hub: hub.clone() }
+        let subscription = hub.connect(Protocol::Sse, client, Box::new(sink), first);
+        self.0.clients.insert(client, Connected { hub: *place, key: subscription.key, ip });
+        Ok(Body { client: actor, subscription, hub: hub.clone() })
     }
 }

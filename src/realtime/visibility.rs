@@ -65,6 +65,7 @@ impl Audience for Visibility {
         let schema = self.app.schema.current();
         let mut decided = Decided::default();
         let mut questions = Questions::new(schema.clone());
+        let enriched = !self.app.record_hooks.enrich.is_empty();
         for (place, change) in commit.changes.iter().enumerate() {
             let mut listeners = listeners.of(change).peekable();
             if listeners.peek().is_none() {
@@ -73,7 +74,7 @@ impl Audience for Visibility {
             let Some(mut subject) = Subject::of(&schema, change) else { continue };
             let mut asked = Vec::new();
             for listener in listeners {
-                match subject.answer(&listener) {
+                match subject.answer(&listener, enriched) {
                     Answer::No => {}
                     Answer::Yes(payload) => {
                         decided.deliveries.push(Delivery { change: place, interest: listener.interest, payload });
@@ -93,9 +94,9 @@ impl Audience for Visibility {
         if questions.is_empty() {
             return Decision::Now(decided);
         }
-        let readers = self.app.readers.clone();
+        let app = self.app.clone();
         Decision::Later(Box::pin(async move {
-            questions.ask(&readers, &mut decided).await;
+            questions.ask(&app, &mut decided).await;
             decided
         }))
     }
@@ -105,16 +106,11 @@ impl Audience for Visibility {
     }
 
     fn outgoing(&self, client: &ClientId, caller: &Caller, topic: &str, payload: &Bytes) -> Outgoing {
-        let mut message =
+        let message =
             Message { client: *client, caller: caller.clone(), name: topic.to_owned(), data: payload.clone() };
-        let mut sent = false;
-        let result = self.app.realtime.events().message.trigger(&mut message, |_| {
-            sent = true;
-            Ok(())
-        });
-        match result {
-            Ok(()) if sent => Outgoing::Changed { topic: message.name, payload: message.data },
-            Ok(()) => Outgoing::Withheld,
+        match self.app.realtime.events().pass(message) {
+            Ok(Some(message)) => Outgoing::Changed { topic: message.name, payload: message.data },
+            Ok(None) => Outgoing::Withheld,
             Err(error) => {
                 log::warn!("realtime: a handler stopped a message: {error}");
                 Outgoing::Withheld
@@ -158,7 +154,8 @@ impl Subject {
         Some(Subject { action: change.action, record, payloads: HashMap::new() })
     }
 
-    fn answer(&mut self, listener: &Listener<'_, Visibility>) -> Answer {
+    /// `enriched`: extensions change records for each who sees them, so nothing is shared.
+    fn answer(&mut self, listener: &Listener<'_, Visibility>, enriched: bool) -> Answer {
         let rule = match listener.topic.rule(&self.record.collection) {
             _ if listener.caller.is_superuser() => &Rule::Open,
             Rule::Sealed => return Answer::No,
@@ -166,7 +163,7 @@ impl Subject {
         };
         let options = listener.topic.options.as_deref();
         let asks_more = options.is_some_and(|options| options.filter().is_some() || options.expand().is_some());
-        if asks_more || matches!(rule, Rule::When(_)) {
+        if enriched || asks_more || matches!(rule, Rule::When(_)) {
             return Answer::Ask(rule.clone());
         }
         // The copy at hand shows what the last listener might see.

@@ -44,7 +44,7 @@ impl Credentials {
 
     /// True if the old password will be asked for and was given.
     pub fn proves_old_password(&self) -> bool {
-        !self.old.is_empty() && !(self.password.is_empty() && self.confirm.is_empty())
+        !self.old.is_empty() && (!self.password.is_empty() || !self.confirm.is_empty())
     }
 
     /// What is wrong with a new record. Managers may say that an address is verified.

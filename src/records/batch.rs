@@ -12,6 +12,7 @@ use super::body::Input;
 use super::create::Create;
 use super::delete::Delete;
 use super::pick::Fields;
+use super::present::Presentation;
 use super::update::Update;
 use super::work::Work;
 use super::write::{self, Authority};
@@ -41,6 +42,8 @@ pub enum ItemAction {
     Delete {
         id: String,
     },
+    /// One more than the caller may ask for now: fails when its turn comes.
+    Limited,
     /// Not a write of a record: fails when its turn comes.
     Unknown,
 }
@@ -48,7 +51,8 @@ pub enum ItemAction {
 /// What became of an item.
 #[derive(Debug)]
 pub enum ItemResult {
-    Written(Box<Record>, Arc<RequestInfo>),
+    /// The record as its caller is shown it, as it was before the items that followed.
+    Written(Vec<u8>),
     Deleted,
 }
 
@@ -158,6 +162,7 @@ impl Prepared {
                     id,
                 })),
             },
+            ItemAction::Limited => Prepared::Refused(RecordError::TooManyRequests),
             ItemAction::Unknown => Prepared::Refused(RecordError::Parameters),
         }
     }
@@ -182,11 +187,13 @@ impl Prepared {
         match self {
             Prepared::Create(create, request) => {
                 work.serve(&request);
-                create.run(work).map(|record| ItemResult::Written(Box::new(record), request))
+                let record = create.run(work)?;
+                present(work, record, &request)
             }
             Prepared::Update(update, request) => {
                 work.serve(&request);
-                update.run(work).map(|record| ItemResult::Written(Box::new(record), request))
+                let record = update.run(work)?;
+                present(work, record, &request)
             }
             Prepared::Upsert(upsert) => {
                 let exists = save::load(work.conn(), &upsert.collection, &upsert.id)?.is_some();
@@ -199,4 +206,11 @@ impl Prepared {
             Prepared::Refused(error) => Err(error),
         }
     }
+}
+
+fn present(work: &Work<'_, '_>, record: Record, request: &Arc<RequestInfo>) -> Result<ItemResult, RecordError> {
+    let presentation = Presentation::of(request);
+    let mut records = [record];
+    presentation.prepare(work.app, work.conn(), work.schema, &mut records, request)?;
+    Ok(ItemResult::Written(presentation.one(&records[0])))
 }

@@ -35,6 +35,9 @@ pub enum RecordError {
     /// An extension refused, with an answer of its own.
     #[error("{message}")]
     Hook { status: u16, message: String, data: Json },
+    /// The caller asks too often.
+    #[error("too many requests")]
+    TooManyRequests,
     /// The collections changed while the write waited; it is prepared anew.
     #[error("the collections changed meanwhile")]
     Outdated,

@@ -3,6 +3,7 @@
 //! A path like `author.team` is followed level by level, one query for all records of a level. A related record appears
 //! only to whom its collection's view rule lets see it. A path that leads nowhere is left out without an error.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -22,6 +23,10 @@ const LEVELS: usize = 6;
 /// How many records a back relation shows for each record.
 const BACK_RELATIONS: usize = 1000;
 
+/// How many records all paths of a request show together. A path there and back again multiplies with each level; what
+/// would go beyond this is left out.
+const ROOM: usize = 100_000;
+
 /// Expands the relations that `paths` names, for all records of one collection.
 ///
 /// Errors are those of the database alone; [`Record::expand`] stays `None` where nothing was processed.
@@ -38,7 +43,7 @@ pub fn expand(
     }
     let mut request = request.clone();
     request.context = Context::Expand;
-    Expansion { conn, schema, request: &request }.all(records, &paths, 1)?;
+    Expansion { conn, schema, request: &request, room: Cell::new(ROOM) }.all(records, &paths, 1)?;
     Ok(())
 }
 
@@ -80,6 +85,8 @@ struct Expansion<'a> {
     conn: &'a Connection,
     schema: &'a Schema,
     request: &'a RequestInfo,
+    /// How many more records may be shown.
+    room: Cell<usize>,
 }
 
 impl Expansion<'_> {
@@ -111,6 +118,14 @@ impl Expansion<'_> {
             return Ok(false);
         }
         let found: HashMap<String, Record> = found.into_iter().map(|record| (record.id().to_owned(), record)).collect();
+
+        let weights: HashMap<&str, usize> = found.iter().map(|(id, record)| (id.as_str(), weight(record))).collect();
+        let shown: usize = ids.iter().flatten().filter_map(|id| weights.get(id.as_str())).sum();
+        let Some(room) = self.room.get().checked_sub(shown) else {
+            log::debug!("expand: {name} of {} would show {shown} records more", collection.name);
+            return Ok(true);
+        };
+        self.room.set(room);
 
         for (record, ids) in records.iter_mut().zip(ids) {
             let expand = record.expand.get_or_insert_default();
@@ -172,6 +187,16 @@ impl Expansion<'_> {
         shows::decide(self.conn, self.schema, &mut records, self.request)?;
         Ok(Some(records))
     }
+}
+
+/// How many records stand in a record, itself included.
+fn weight(record: &Record) -> usize {
+    let expanded = record.expand.iter().flat_map(BTreeMap::values);
+    let inner = expanded.map(|expanded| match expanded {
+        Expanded::One(record) => weight(record),
+        Expanded::Many(records) => records.iter().map(weight).sum(),
+    });
+    1 + inner.sum::<usize>()
 }
 
 fn find_relation<'a>(schema: &'a Schema, from: &'a Collection, name: &'a str) -> Option<Relation<'a>> {

@@ -66,6 +66,11 @@ impl Hooks {
         stages.into_iter().all(empty) && self.validate.is_empty() && self.enrich.is_empty()
     }
 
+    /// True if somebody wants to know of commits.
+    pub(super) fn are_told(&self) -> bool {
+        [&self.create, &self.update, &self.delete].into_iter().any(|stages| !stages.after_success.is_empty())
+    }
+
     /// True if something may run inside the job of this action besides our own steps.
     pub(super) fn join(&self, action: Action) -> bool {
         let stages = self.of(action);

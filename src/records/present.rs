@@ -130,7 +130,7 @@ pub async fn written(app: &App, record: Record, request: Arc<RequestInfo>) -> Re
         .await?
 }
 
-/// Lets the handlers of the enrich hook at records, and at those that are expanded in them.
+/// Lets extensions change records that are about to be shown to the caller of a request, and those expanded in them.
 pub(crate) fn enrich(app: &App, records: &mut [Record], request: &Arc<RequestInfo>) -> Result<(), RecordError> {
     let hook = &app.record_hooks.enrich;
     if hook.is_empty() {

@@ -101,6 +101,61 @@ fn hooks_surround_a_write_in_the_order_of_its_stages() {
 }
 
 #[test]
+fn a_commit_is_told_although_its_caller_went_away() {
+    use futures_util::FutureExt;
+
+    with_app(|app| async move {
+        let posts = collection(&app, json!({ "name": "posts", "fields": [] })).await;
+        let trace = Trace::default();
+        app.record_hooks.create.after_success.bind(traced(&trace, "after"));
+        // The write is under way after the first poll, and then its caller is dropped.
+        assert!(create(&app, &posts, json!({})).boxed_local().now_or_never().is_none());
+        for _ in 0..500 {
+            if !trace.lock().unwrap().is_empty() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(*trace.lock().unwrap(), ["after create", "/after"]);
+        assert_eq!(rows(&app, "posts").await.len(), 1);
+    });
+}
+
+#[test]
+fn paths_there_and_back_again_do_not_multiply_without_end() {
+    fn count(record: &Record) -> usize {
+        let expanded = record.expand.iter().flat_map(|expand| expand.values());
+        let inner = expanded.map(|expanded| match expanded {
+            Expanded::One(record) => count(record),
+            Expanded::Many(records) => records.iter().map(count).sum(),
+        });
+        1 + inner.sum::<usize>()
+    }
+
+    with_app(|app| async move {
+        let posts = collection(&app, json!({ "name": "posts", "fields": [] })).await;
+        let post = json!({ "name": "post", "type": "relation", "collectionId": posts.id, "maxSelect": 1 });
+        collection(&app, json!({ "name": "comments", "fields": [post] })).await;
+        let post = create(&app, &posts, json!({})).await.unwrap();
+        let sql = "INSERT INTO comments (id, post) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n \
+                   WHERE i < 400) SELECT 'comment' || (10000000 + i), ?1 FROM n";
+        let id = post.id().to_owned();
+        let job = move |tx: &mut headwater_actors::Tx<'_>| tx.conn().execute(sql, [id]);
+        app.writer.run(headwater_actors::JobLimits::ONE, job).await.unwrap();
+
+        let (schema, mut records) = (app.schema.current(), [post]);
+        let paths = "comments_via_post.post.comments_via_post.post";
+        let read = app.readers.run(move |conn| {
+            expand::expand(conn, &schema, &mut records, paths, &RequestInfo::default()).map(|()| records)
+        });
+        let [post] = read.await.unwrap().unwrap();
+        assert!((401..=100_001).contains(&count(&post)), "{}", count(&post));
+        let comments = post.expand.as_ref().and_then(|expand| expand.get("comments_via_post"));
+        assert!(matches!(comments, Some(Expanded::Many(comments)) if comments.len() == 400));
+    });
+}
+
+#[test]
 fn hooks_change_what_is_written() {
     with_app(|app| async move {
         let fields = json!([{ "name": "title", "type": "text", "max": 9 }, { "name": "n", "type": "number" }]);

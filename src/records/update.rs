@@ -108,7 +108,10 @@ impl Update {
 
     pub fn limits(&self, app: &App) -> JobLimits {
         let gives = |name: &str| self.given.gives(&self.collection, name);
-        let is_many = app.record_hooks.join(Action::Update) || auth_fields::is_sensitive(&self.collection, gives);
+        // Superusers become verified by any update, which ends what was linked to them before.
+        let is_many = app.record_hooks.join(Action::Update)
+            || self.collection.is_superusers()
+            || auth_fields::is_sensitive(&self.collection, gives);
         if is_many { JobLimits::MANY } else { JobLimits::ONE }
     }
 

@@ -188,7 +188,7 @@ async fn create_inside_hook(
     let (record, inner, caller) = (create.record().clone(), app.clone(), request.clone());
     request_hook::surround(app, Action::Create, record, None, request, |record| async move {
         create.replace(record);
-        run(&inner, create.limits(&inner), Some(caller), move |work| create.run(work)).await
+        run_here(&inner, create.limits(&inner), Some(caller), move |work| create.run(work)).await
     })
     .await
 }
@@ -202,7 +202,7 @@ async fn update_inside_hook(
     let (seen, inner, caller) = (after.clone(), app.clone(), request.clone());
     request_hook::surround(app, Action::Update, after, Some(before), request, |record| async move {
         update.set_changed(&seen, &record);
-        run(&inner, update.limits(&inner), Some(caller), move |work| update.run(work)).await
+        run_here(&inner, update.limits(&inner), Some(caller), move |work| update.run(work)).await
     })
     .await
 }
@@ -216,7 +216,9 @@ async fn delete_inside_hook(
     let (before, inner, caller) = (record.clone(), app.clone(), request.clone());
     let write = |record| async move {
         let limits = delete.limits(&inner);
-        run(&inner, limits, Some(caller), move |work| delete.run(work)).await.map(|((), position)| (record, position))
+        run_here(&inner, limits, Some(caller), move |work| delete.run(work))
+            .await
+            .map(|((), position)| (record, position))
     };
     let done = request_hook::surround(app, Action::Delete, record, Some(before), request, write).await?;
     Ok(done.1)
@@ -234,8 +236,24 @@ fn actor(request: &Arc<RequestInfo>, authority: Authority) -> Option<Arc<Request
     (authority == Authority::Rules).then(|| request.clone())
 }
 
-/// Runs the steps of a write as a job, then tells whoever listens.
+/// Runs the steps of a write as a job, then tells whoever listens: also when the caller is gone by then, for what is
+/// committed has happened.
 pub(crate) async fn run<T: Send + 'static>(
+    app: &App,
+    limits: JobLimits,
+    request: Option<Arc<RequestInfo>>,
+    steps: impl FnOnce(&mut Work<'_, '_>) -> Result<T, RecordError> + Send + 'static,
+) -> Result<(T, Option<Position>), RecordError> {
+    if !app.record_hooks.are_told() {
+        return run_here(app, limits, request, steps).await;
+    }
+    let app = app.clone();
+    let write = tokio::spawn(async move { run_here(&app, limits, request, steps).await });
+    write.await.unwrap_or_else(|error| Err(RecordError::Storage(error.to_string())))
+}
+
+/// As [`run`], for a caller who stays until the end.
+async fn run_here<T: Send + 'static>(
     app: &App,
     limits: JobLimits,
     request: Option<Arc<RequestInfo>>,

@@ -169,3 +169,27 @@ fn raw_failure(problem: &str) -> SaveError {
 fn failure(message: String) -> SaveError {
     SaveError::Invalid(Errors::one("collections", Invalid::new("validation_collections_import_failure", message)))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::schema::{install, store};
+
+    #[test]
+    fn an_imported_id_cannot_lead_out_of_the_folder_of_files() {
+        let conn = Connection::open_in_memory().unwrap();
+        install::create(&conn).unwrap();
+        let import = |id: &str| {
+            let Json::Object(item) = json!({ "id": id, "name": "posts", "type": "base" }) else { panic!("an object") };
+            run(&conn, store::load(&conn).unwrap(), &[item], false).map(drop)
+        };
+        conn.execute_batch("SAVEPOINT before").unwrap();
+        for id in ["..", "/etc", "a/b", "a b"] {
+            assert!(matches!(import(id), Err(SaveError::Invalid(_))), "{id}");
+            conn.execute_batch("ROLLBACK TO before").unwrap();
+        }
+        assert!(import("posts_1").is_ok());
+    }
+}

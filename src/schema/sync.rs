@@ -202,7 +202,8 @@ pub fn create_indexes(conn: &Connection, collection: &Collection) -> Result<(), 
             None => Err("Invalid CREATE INDEX expression.".to_owned()),
             Some(index) => {
                 let index = Index { table: collection.name.clone(), ..index };
-                conn.execute_batch(&index.to_sql())
+                // One statement, whatever else its condition or expressions may hold.
+                conn.execute(&index.to_sql(), [])
                     .map_err(|error| format!("Failed to create index {} - {}.", index.name, sqlite_text(&error)))
             }
         };
@@ -252,4 +253,25 @@ fn by_id<'a>(collection: &'a Collection, id: &str) -> Option<&'a Field> {
 /// A column name that no owner has chosen.
 fn temporary_name(name: &str) -> String {
     format!("{name}{}", patterns::random_text(8, "abcdefghijklmnopqrstuvwxyz0123456789"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{CollectionKind, install};
+
+    #[test]
+    fn the_text_of_an_index_is_no_way_to_run_other_statements() {
+        let conn = Connection::open_in_memory().unwrap();
+        install::create(&conn).unwrap();
+        for text in [
+            "create index by_hand on users (name) where 1; drop table users",
+            "create index by_hand on users (name /* ' */); drop table users; -- ')",
+        ] {
+            let mut users = Collection::new("_pb_users_auth_", "users", CollectionKind::Base);
+            users.indexes = vec![text.to_owned()];
+            assert!(matches!(create_indexes(&conn, &users), Err(SyncError::Indexes(_))), "{text}");
+            assert!(exists(&conn, "users").unwrap(), "{text}");
+        }
+    }
 }

@@ -255,10 +255,9 @@ fn without_comments(text: &str) -> String {
         if quote.is_none() {
             let end = if rest.starts_with("--") {
                 Some(rest.find('\n').unwrap_or(rest.len()))
-            } else if rest.starts_with("/*") {
-                Some(rest.find("*/").map_or(rest.len(), |at| at + 2))
             } else {
-                None
+                let comment = rest.strip_prefix("/*");
+                comment.map(|comment| comment.find("*/").map_or(rest.len(), |at| at + 4))
             };
             if let Some(end) = end {
                 out.push(' ');
@@ -324,7 +323,12 @@ mod tests {
     #[test]
     fn only_one_statement_is_taken() {
         assert_eq!(single_statement(" ;select ';' as id -- ; \n;; "), Ok("select ';' as id -- ; \n"));
-        for query in ["select 1; drop table x", "select id from a) union select (1", "select 'a from b"] {
+        for query in [
+            "select 1; drop table x",
+            "select id from a) union select (1",
+            "select 'a from b",
+            "select 1 id /*/ ' */); drop table x; -- '",
+        ] {
             assert!(single_statement(query).is_err(), "{query}");
         }
     }

@@ -56,7 +56,7 @@ impl Token<'_> {
     /// True for the name, bare or quoted. Single quotes may be a name too, but then nobody can tell.
     fn names(&self, name: &str) -> bool {
         let text = match self.text.as_bytes() {
-            [b'`' | b'"' | b'[' | b'\'', .., _] => &self.text[1..self.text.len() - 1],
+            [b'`' | b'"' | b'[' | b'\'', .., b'`' | b'"' | b']' | b'\''] => &self.text[1..self.text.len() - 1],
             _ => self.text,
         };
         text.eq_ignore_ascii_case(name) && !self.text.starts_with('\'')
@@ -72,7 +72,7 @@ fn tokens(text: &str) -> Vec<Token<'_>> {
         let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
         let length = match first {
             _ if rest.starts_with("--") => rest.find('\n').unwrap_or(rest.len()),
-            _ if rest.starts_with("/*") => rest.find("*/").map_or(rest.len(), |end| end + 2),
+            _ if rest.starts_with("/*") => rest[2..].find("*/").map_or(rest.len(), |end| end + 4),
             '`' | '"' | '\'' => rest[1..].find(first).map_or(rest.len(), |end| end + 2),
             '[' => rest.find(']').map_or(rest.len(), |end| end + 1),
             c if is_word(c) => rest.find(|c| !is_word(c)).unwrap_or(rest.len()),

@@ -63,7 +63,7 @@ impl Shape {
 /// views or expressions; it works on read-only connections too.
 fn columns(conn: &Connection, query: &str) -> Result<Vec<(String, String)>, ViewError> {
     let name = format!("_hw_{}", patterns::random_text(10, "abcdefghijklmnopqrstuvwxyz"));
-    conn.execute_batch(&format!("CREATE TEMP VIEW {name} AS SELECT * FROM ({query})"))?;
+    conn.execute(&format!("CREATE TEMP VIEW {name} AS SELECT * FROM ({query})"), [])?;
     let columns = read_columns(conn, &name);
     conn.execute_batch(&format!("DROP VIEW temp.{name}"))?;
     Ok(columns?)
@@ -131,7 +131,7 @@ pub fn dry_run(conn: &Connection, schema: &Schema, query: &str) -> Result<(Arc<C
 /// Creates the SQL view of a collection, in the place of the one there was.
 pub fn create(conn: &Connection, name: &str, sql: &str) -> rusqlite::Result<()> {
     drop_view(conn, name)?;
-    conn.execute_batch(&format!("CREATE VIEW {} AS SELECT * FROM ({sql})", quoted(name)))?;
+    conn.execute(&format!("CREATE VIEW {} AS SELECT * FROM ({sql})", quoted(name)), [])?;
     // SQLite does not look at what a view reads before somebody reads the view.
     conn.prepare(&format!("SELECT * FROM {}", quoted(name))).map(drop)
 }

@@ -368,3 +368,46 @@ fn a_rule_that_cannot_be_read_is_refused_with_its_reason() {
         assert_eq!(answer["data"]["listRule"]["code"], code, "{answer}");
     }
 }
+
+/// Names that SQLite's table functions have for columns of their own, and words of SQL.
+#[test]
+fn fields_may_have_any_name() {
+    let server = Server::start();
+    let names = [
+        "key", "value", "type", "atom", "parent", "fullkey", "path", "json", "root", "rowid", "order", "group",
+        "select", "table", "i",
+    ];
+    let target = server.collection(json!({ "name": "select", "fields": [{ "name": "value", "type": "text" }] }));
+    let fields: Vec<_> = names
+        .iter()
+        .map(|name| json!({ "name": name, "type": "select", "values": ["a", "b"], "maxSelect": 2 }))
+        .chain(
+            ["from", "where"]
+                .map(|name| json!({ "name": name, "type": "relation", "collectionId": target["id"], "maxSelect": 2 })),
+        )
+        .collect();
+    server.collection(json!({ "name": "order", "fields": fields }));
+    let records = "/api/collections/order/records";
+    let guest = server.guest();
+    let other = guest.post("/api/collections/select/records", json!({ "value": "v" })).ok();
+    let mut record: Json =
+        names.iter().map(|name| ((*name).to_owned(), json!(["a", "b"]))).collect::<serde_json::Map<_, _>>().into();
+    record["from"] = json!([other["id"]]);
+    guest.post(records, record).ok();
+    guest.post(records, json!({})).ok();
+    for name in names {
+        for (filter, count) in [
+            (format!("{name}:each ?= 'a'"), 1),
+            (format!("{name}:length = 2"), 1),
+            (format!("{name} ~ 'b'"), 1),
+            (format!("{name}:each = 'a'"), 0),
+            (format!("from.value = 'v' && {name}:length > 0"), 1),
+            (format!("from.order_via_from.{name} ~ 'a'"), 1),
+        ] {
+            let answer = guest.get(&format!("{records}?{}", query(&[("filter", &filter), ("sort", name)]))).ok();
+            assert_eq!(answer["totalItems"], count, "{filter}");
+        }
+    }
+    guest.delete(&format!("/api/collections/select/records/{}", other["id"].as_str().unwrap())).ok();
+    assert_eq!(guest.get(&format!("{records}?filter=from:length%3D0")).ok()["totalItems"], 2);
+}

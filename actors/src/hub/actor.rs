@@ -46,7 +46,7 @@ impl<A: Audience> LocalHub<A> {
         protocol: Protocol,
         data: A::Client,
         sink: Box<dyn Sink>,
-        first: impl FnOnce(ClientKey) -> Bytes,
+        first: Option<Bytes>,
     ) -> Rc<Subscription> {
         self.state.borrow_mut().connect(protocol, data, sink, first)
     }
@@ -120,9 +120,9 @@ impl<A: Audience> HubHandle<A> {
         self.addr.do_send(Revoke(subject));
     }
 
-    /// A caller who is known here has these values.
-    pub fn refresh(&self, caller: A::Caller) {
-        self.addr.do_send(Refresh(caller));
+    /// A caller who is known here had these values after the change `as_of`, or later.
+    pub fn refresh(&self, caller: A::Caller, as_of: Seq) {
+        self.addr.do_send(Refresh(caller, as_of));
     }
 
     /// One client becomes a guest.
@@ -290,13 +290,13 @@ impl<A: Audience> Handler<Revoke> for Hub<A> {
 
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Refresh<C>(C);
+struct Refresh<C>(C, Seq);
 
 impl<A: Audience> Handler<Refresh<A::Caller>> for Hub<A> {
     type Result = ();
 
-    fn handle(&mut self, Refresh(caller): Refresh<A::Caller>, _: &mut Context<Self>) {
-        self.state.borrow_mut().refresh(caller);
+    fn handle(&mut self, Refresh(caller, as_of): Refresh<A::Caller>, _: &mut Context<Self>) {
+        self.state.borrow_mut().refresh(caller, as_of);
     }
 }
 

@@ -41,6 +41,10 @@ pub(super) struct Client<A: Audience> {
 struct Entry<C> {
     caller: C,
     clients: usize,
+    /// Under what it stands among the identities; none for the guest.
+    identity: Option<(Box<str>, Box<str>)>,
+    /// The last change of the caller's own record that was seen here.
+    seen: Seq,
 }
 
 struct Topic<A: Audience> {
@@ -86,11 +90,17 @@ impl<'a, A: Audience> Listeners<'a, A> {
     }
 }
 
+impl<C> Entry<C> {
+    fn new(caller: C, identity: Option<(Box<str>, Box<str>)>) -> Entry<C> {
+        Entry { caller, clients: 0, identity, seen: Seq::ZERO }
+    }
+}
+
 impl<A: Audience> Roster<A> {
     pub(super) fn new() -> Roster<A> {
         Roster {
             clients: HashMap::new(),
-            callers: HashMap::from([(GUEST, Entry { caller: A::Caller::default(), clients: 0 })]),
+            callers: HashMap::from([(GUEST, Entry::new(A::Caller::default(), None))]),
             identities: HashMap::new(),
             topics: HashMap::new(),
             texts: HashMap::new(),
@@ -231,16 +241,19 @@ impl<A: Audience> Roster<A> {
         Some((*key, &self.callers.get(key)?.caller))
     }
 
-    pub(super) fn refresh(&mut self, key: CallerKey, caller: A::Caller) {
+    /// The caller has these values since the change `seen`.
+    pub(super) fn refresh(&mut self, key: CallerKey, caller: A::Caller, seen: Seq) {
         if let Some(entry) = self.callers.get_mut(&key) {
-            entry.caller = caller;
+            (entry.caller, entry.seen) = (caller, seen);
         }
     }
 
-    pub(super) fn refresh_known(&mut self, audience: &A, caller: A::Caller) {
-        match self.caller_key(audience, &caller) {
-            Some(key) if key != GUEST => self.refresh(key, caller),
-            _ => {}
+    /// A caller who is known here had these values after the change `as_of`, or later: they count unless a later change
+    /// was seen here.
+    pub(super) fn refresh_known(&mut self, audience: &A, caller: A::Caller, as_of: Seq) {
+        let Some(key) = self.caller_key(audience, &caller).filter(|key| *key != GUEST) else { return };
+        if let Some(entry) = self.callers.get_mut(&key).filter(|entry| entry.seen <= as_of) {
+            entry.caller = caller;
         }
     }
 
@@ -267,8 +280,9 @@ impl<A: Audience> Roster<A> {
         let Some((subject, record)) = audience.identity(&caller) else { return GUEST };
         let key = CallerKey(self.last_key + 1);
         self.last_key += 1;
-        self.identities.entry(subject.into()).or_default().insert(record.into(), key);
-        self.callers.insert(key, Entry { caller, clients: 0 });
+        let identity: (Box<str>, Box<str>) = (subject.into(), record.into());
+        self.identities.entry(identity.0.clone()).or_default().insert(identity.1.clone(), key);
+        self.callers.insert(key, Entry::new(caller, Some(identity)));
         key
     }
 
@@ -300,11 +314,13 @@ impl<A: Audience> Roster<A> {
         if entry.clients > 0 || key == GUEST {
             return;
         }
-        self.callers.remove(&key);
-        self.identities.retain(|_, records| {
-            records.retain(|_, own| *own != key);
-            !records.is_empty()
-        });
+        let Some((subject, record)) = self.callers.remove(&key).and_then(|entry| entry.identity) else { return };
+        if let Some(records) = self.identities.get_mut(&subject) {
+            records.remove(&record);
+            if records.is_empty() {
+                self.identities.remove(&subject);
+            }
+        }
     }
 
     fn topic(&mut self, audience: &A, text: &str) -> TopicKey {

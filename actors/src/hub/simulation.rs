@@ -168,7 +168,7 @@ impl Simulation {
             return;
         }
         let sink = Counter::default();
-        let first = |_| Bytes::from_static(HELLO.as_bytes());
+        let first = Some(Bytes::from_static(HELLO.as_bytes()));
         let subscription = self.hub.connect(Protocol::Sse, (), Box::new(sink.clone()), first);
         let key = subscription.key;
         let client = Client {

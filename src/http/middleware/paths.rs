@@ -19,7 +19,8 @@ pub(super) fn cleaned(path: &str) -> Option<String> {
             segment => segments.push(segment),
         }
     }
-    let mut clean = format!("/{}", segments.join("/"));
+    // Browsers read a backslash as a slash, and two of them in front as another host.
+    let mut clean = format!("/{}", segments.join("/")).replace('\\', "%5C");
     if clean != "/" && (path.ends_with('/') || path.ends_with("/.") || path.ends_with("/..")) {
         clean.push('/');
     }
@@ -38,6 +39,8 @@ mod tests {
             ("/a/../../b/", Some("/b/")),
             ("/..", Some("/")),
             ("//evil.example", Some("/evil.example")),
+            ("//\\evil.example", Some("/%5Cevil.example")),
+            ("/./\\evil.example", Some("/%5Cevil.example")),
             ("/_", Some("/_/")),
             ("/", None),
             ("/api/health", None),

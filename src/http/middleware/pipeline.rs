@@ -105,9 +105,14 @@ where
         let response = redirect(path, request.query_string());
         return Ok(request.into_response(response));
     }
-    if let Some(token) = bearer(request.headers())
-        && let Some(record) = identity::of_token(app, token, TokenKind::Auth).await
-    {
+    let record = match bearer(request.headers()) {
+        None => None,
+        Some(token) => match identity::of_token(app, token, TokenKind::Auth).await {
+            Ok(record) => record,
+            Err(error) => return Ok(request.into_response(ApiError::from(error).error_response())),
+        },
+    };
+    if let Some(record) = record {
         let caller = Caller::of(record);
         if caller.is_superuser() && !extract::admits_superuser(request.request()) {
             return Ok(request.into_response(ApiError::forbidden("").error_response()));

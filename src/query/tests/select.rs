@@ -184,6 +184,7 @@ fn the_body_as_rules_see_it() {
         (r#"@request.body.zzz = '{"a":[1,2],"b":1}'"#, json!({"zzz": {"b": 1, "a": [1, 2]}}), true),
         (r#"@request.body.loc = '{"lon":1,"lat":2}'"#, json!({"loc": {"lat": 2, "lon": 1}}), true),
         ("@request.body.n = 5", json!({"n": "5"}), true),
+        ("@request.body.n > 10", json!({"n": "0_5"}), false),
         ("@request.body.zzz.n = 5", json!({"zzz": {"n": "5"}}), true),
         ("@request.body.zzz = 5", json!({"zzz": "5"}), false),
         ("@request.body.author:length = 1", json!({"author": ""}), true),

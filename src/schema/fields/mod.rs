@@ -30,6 +30,7 @@ pub use json::JsonField;
 pub use number::Number;
 pub use password::Password;
 pub use relation::Relation;
+pub(crate) use scalar::parse_number;
 pub use select::Select;
 pub use text::{DEFAULT_ID_PATTERN, Text};
 pub use url::Url;

@@ -33,7 +33,7 @@ pub(super) fn stored_text(stored: &Value) -> Cow<'_, str> {
 
 /// The number that a text stands for, as programs write numbers: `5`, `1e3`, `1_000`, `+3`, `.5`, `NaN`, `Inf`.
 /// Blanks around it, or anything else: `None`.
-pub(super) fn parse_number(text: &str) -> Option<f64> {
+pub(crate) fn parse_number(text: &str) -> Option<f64> {
     let plain;
     let digits = if text.contains('_') {
         // An underscore stands between digits only.

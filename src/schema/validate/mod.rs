@@ -61,18 +61,15 @@ pub fn collection(candidate: &Candidate<'_>) -> rusqlite::Result<Errors> {
 
 /// Id, type, name and system flag.
 fn identity(candidate: &Candidate<'_>, errors: &mut Errors) {
-    let Candidate { present, wanted, type_name, .. } = *candidate;
-    match present {
-        None => {
-            errors.check("id", checks::required(&wanted.id));
-            errors.check("id", checks::length(&wanted.id, 1, 100));
-            errors.check("id", checks::word(&wanted.id));
-        }
-        Some(present) if present.id != wanted.id => {
-            errors.check("id", checks::required(&wanted.id));
-            errors.add("id", Invalid::new("validation_values_mismatch", "Values don't match."));
-        }
-        Some(_) => {}
+    let Candidate { present, wanted, type_name, is_saved, .. } = *candidate;
+    errors.check("id", checks::required(&wanted.id));
+    if present.is_some_and(|present| present.id != wanted.id) {
+        errors.add("id", Invalid::new("validation_values_mismatch", "Values don't match."));
+    }
+    // What was saved before it is checked may be new; its files will lie in a folder of this name.
+    if present.is_none() || is_saved {
+        errors.check("id", checks::length(&wanted.id, 1, 100));
+        errors.check("id", checks::word(&wanted.id));
     }
     if !["base", "auth", "view"].contains(&type_name) {
         errors.add("type", Invalid::new("validation_in_invalid", "Must be a valid value."));

@@ -4,6 +4,7 @@ mod auth_options;
 mod columns;
 mod importing;
 mod indexes;
+mod lifecycle;
 mod saving;
 mod sql;
 mod views;

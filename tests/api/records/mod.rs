@@ -3,6 +3,7 @@
 mod batch;
 mod crud;
 mod expand;
+mod limits;
 mod rules;
 mod values;
 

@@ -1,0 +1,80 @@
+//! Rate limits, and where a write stands in the stream.
+
+use serde_json::{Value as Json, json};
+
+use crate::harness::Server;
+
+const RECORDS: &str = "/api/collections/tags/records";
+
+fn tags(rules: Json) -> Server {
+    let server = Server::start();
+    server.collection(json!({ "name": "tags", "fields": [{ "name": "name", "type": "text", "max": 5 }] }));
+    let settings = json!({
+        "rateLimits": { "enabled": true, "rules": rules },
+        "batch": { "enabled": true, "maxRequests": 5, "timeout": 3 },
+    });
+    server.superuser().patch("/api/settings", settings).ok();
+    server
+}
+
+fn rule(label: &str, audience: &str, max: u32) -> Json {
+    json!({ "label": label, "audience": audience, "duration": 60, "maxRequests": max })
+}
+
+#[test]
+fn who_asks_too_often_is_told_so() {
+    let server = tags(json!([rule("tags:create", "", 2), rule("*:list", "@guest", 1), rule("/api/", "", 3)]));
+    let guest = server.guest();
+    guest.post(RECORDS, json!({ "name": "a" })).ok();
+    // What is refused counts as well.
+    guest.post(RECORDS, json!({ "name": "too long" })).refused(400);
+    let error = guest.post(RECORDS, json!({ "name": "b" })).refused(429);
+    assert_eq!(error, json!({ "data": {}, "message": "Too Many Requests.", "status": 429 }));
+    guest.get(RECORDS).ok();
+    guest.get(RECORDS).refused(429);
+    // Every route has a window of its own.
+    for _ in 0..3 {
+        guest.get(&format!("{RECORDS}/nothing")).refused(404);
+    }
+    guest.get(&format!("{RECORDS}/nothing")).refused(429);
+    guest.patch(&format!("{RECORDS}/nothing"), json!({})).refused(404);
+    for _ in 0..5 {
+        server.superuser().get(RECORDS).ok();
+    }
+}
+
+#[test]
+fn items_of_a_batch_count_one_by_one() {
+    let server = tags(json!([rule("tags:create", "", 2)]));
+    let create = json!({ "method": "POST", "url": RECORDS, "body": { "name": "a" } });
+    let error = server.guest().post("/api/batch", json!({ "requests": [create, create, create] })).refused(400);
+    assert_eq!(error["data"]["requests"]["2"]["response"]["status"], 429, "{error}");
+    assert_eq!(server.guest().get(RECORDS).ok()["totalItems"], 0);
+}
+
+#[test]
+fn saved_settings_begin_anew() {
+    let server = tags(json!([rule("tags:create", "", 1)]));
+    server.guest().post(RECORDS, json!({})).ok();
+    server.guest().post(RECORDS, json!({})).refused(429);
+    server.superuser().patch("/api/settings", json!({ "meta": { "appName": "other" } })).ok();
+    server.guest().post(RECORDS, json!({})).ok();
+}
+
+#[test]
+fn a_write_says_where_it_stands_in_the_stream() {
+    let server = tags(json!([rule("/none", "", 1)]));
+    let guest = server.guest();
+    let position = |answer: &crate::harness::Answer| {
+        let (epoch, seq) = answer.header("headwater-seq").expect("a position").split_once(':').unwrap();
+        (epoch.to_owned(), seq.parse::<u64>().unwrap())
+    };
+    let created = guest.post(RECORDS, json!({ "name": "a" }));
+    let (epoch, first) = position(&created);
+    let path = format!("{RECORDS}/{}", super::id(&created.ok()));
+    assert_eq!(position(&guest.patch(&path, json!({ "name": "b" }))), (epoch.clone(), first + 1));
+    let item = json!({ "method": "POST", "url": RECORDS, "body": {} });
+    assert_eq!(position(&guest.post("/api/batch", json!({ "requests": [item, item] }))), (epoch.clone(), first + 3));
+    assert_eq!(position(&guest.delete(&path)), (epoch, first + 4));
+    assert_eq!(guest.patch(&path, json!({})).header("headwater-seq"), None);
+}
