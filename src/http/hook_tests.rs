@@ -13,7 +13,8 @@ use crate::app::{App, Config};
 use crate::auth::hooks::{AuthEvent, PasswordEvent, RefreshEvent, Stopped};
 use crate::hooks::{Handler, Next};
 use crate::records::RecordError;
-use crate::records::hooks::{ListEvent, ViewEvent};
+use crate::records::hooks::{EnrichEvent, ListEvent, ViewEvent};
+use crate::schema;
 
 const USERS: &str = "/api/collections/users";
 
@@ -149,5 +150,39 @@ fn handlers_change_what_is_listed_and_keep_a_record_from_being_viewed() {
             .view
             .bind(Handler::new(|_: &mut ViewEvent, _: Next<'_, ViewEvent, RecordError>| Err(RecordError::NotFound)));
         assert_eq!(get(view).await.0, 404);
+    });
+}
+
+#[test]
+fn half_a_login_is_told_apart_and_a_whole_one_is_enriched() {
+    with_user(|app| async move {
+        let users = app.schema.current().find("users").unwrap().id.clone();
+        app.record_hooks.enrich.bind(
+            Handler::new(|event: &mut EnrichEvent, next: Next<'_, EnrichEvent, RecordError>| {
+                assert_eq!(event.request.caller.record().map(|own| own.id()), Some(event.record.id()));
+                event.record.set("name", "enriched".to_owned());
+                next(event)
+            })
+            .tags([users]),
+        );
+        let noted: Arc<Mutex<u32>> = Arc::default();
+        let notes = noted.clone();
+        app.auth_hooks.auth_request.bind(Handler::new(
+            move |event: &mut AuthEvent, next: Next<'_, AuthEvent, Stopped>| {
+                next(event)?;
+                *notes.lock().unwrap() += 1;
+                Ok(())
+            },
+        ));
+        let (status, body) = log_in(&app, "a@example.com", "12345678").await;
+        assert_eq!((status, &body["record"]["name"]), (200, &json!("enriched")));
+        assert_eq!(*noted.lock().unwrap(), 1);
+
+        let change = json!({ "mfa": { "enabled": true }, "otp": { "enabled": true } });
+        let Json::Object(change) = change else { unreachable!() };
+        schema::save::update(&app, "users".to_owned(), change).await.map_err(|error| error.to_string()).unwrap();
+        let (status, body) = log_in(&app, "a@example.com", "12345678").await;
+        assert_eq!((status, body["mfaId"].is_string()), (401, true));
+        assert_eq!(*noted.lock().unwrap(), 1);
     });
 }
