@@ -34,16 +34,20 @@ pub struct JobLimits {
     pub single_statement: bool,
     /// How long the job may hold the Writer; its running statement is then interrupted and the job fails.
     pub time: Duration,
+    /// The job shares its transaction with no other: SQLite undoes a whole transaction when it interrupts a statement
+    /// that writes, and a job that may well take long must not take others with it.
+    pub alone: bool,
 }
 
 impl JobLimits {
     /// A job of one changing statement, see [`JobLimits::single_statement`].
-    pub const ONE: JobLimits = JobLimits { single_statement: true, time: Duration::from_secs(30) };
+    pub const ONE: JobLimits = JobLimits { single_statement: true, time: Duration::from_secs(30), alone: false };
     /// A job of any number of statements, in a savepoint of its own.
-    pub const MANY: JobLimits = JobLimits { single_statement: false, time: Duration::from_secs(30) };
+    pub const MANY: JobLimits = JobLimits { single_statement: false, time: Duration::from_secs(30), alone: false };
 
+    /// A job of unusual length, with a limit of its own and in a transaction of its own.
     pub fn with_time(self, time: Duration) -> JobLimits {
-        JobLimits { time, ..self }
+        JobLimits { time, alone: true, ..self }
     }
 }
 
@@ -321,7 +325,9 @@ impl Writer {
         let mut broken: Option<rusqlite::Error> = None;
 
         while ended.len() < self.limits.group_jobs && started.elapsed() < self.limits.group_time {
-            let Some(mut job) = self.waiting.pop_front() else { break };
+            let starts_anew = self.waiting.front().is_some_and(|job| job.limits().alone) && !ended.is_empty();
+            let Some(mut job) = (if starts_anew { None } else { self.waiting.pop_front() }) else { break };
+            let alone = job.limits().alone;
             match self.run_job(job.as_mut()) {
                 Ok(Some(tx)) => {
                     let first = changes.len();
@@ -343,6 +349,9 @@ impl Writer {
                     break;
                 }
             }
+            if alone {
+                break;
+            }
         }
 
         let committed = match broken {
@@ -363,7 +372,7 @@ impl Writer {
         }
 
         for effect in effects {
-            effect();
+            unbroken("an effect of a commit", effect);
         }
         self.last = Seq(self.last.0 + changes.len() as u64);
         self.shared.last.store(self.last.0, Ordering::Release);
@@ -372,7 +381,8 @@ impl Writer {
             job.finish(Fate::Committed(position));
         }
         if !changes.is_empty() {
-            (self.publish)(Arc::new(Commit { changes, last: self.last }));
+            let commit = Arc::new(Commit { changes, last: self.last });
+            unbroken("publishing a commit", || (self.publish)(commit));
         }
     }
 
@@ -439,6 +449,13 @@ fn lost_transaction() -> rusqlite::Error {
         rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT),
         Some("a job ended or spoiled the transaction that it shared".into()),
     )
+}
+
+/// Runs what must not end the Writer, whatever happens in it.
+fn unbroken(what: &str, run: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
+        log::error!("writer: {what} panicked: {}", panic_text(&*panic));
+    }
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
@@ -635,6 +652,34 @@ mod tests {
         let limits = JobLimits::MANY.with_time(Duration::MAX);
         assert!(writer.run(limits, |tx| insert(tx, "a")).await.is_ok());
         assert_eq!(count(&writer, "t").await, 1);
+    }
+
+    #[actix::test]
+    async fn a_long_job_that_is_interrupted_takes_no_other_with_it() {
+        let (writer, published) = writer();
+        let before = writer.run(JobLimits::MANY, |tx| insert(tx, "before"));
+        let long = writer.run(JobLimits::MANY.with_time(Duration::from_millis(50)), |tx| {
+            let endless =
+                "INSERT INTO t (v) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n";
+            tx.conn().execute(endless, [])
+        });
+        let after = writer.run(JobLimits::MANY, |tx| insert(tx, "after"));
+        let (before, long, after) = tokio::join!(before, long, after);
+        assert!(before.is_ok() && long.is_err() && after.is_ok(), "{before:?} {long:?} {after:?}");
+        assert_eq!(count(&writer, "t").await, 2);
+        writer.stop().await;
+        assert_eq!(*published.lock().unwrap(), [1, 2]);
+    }
+
+    #[actix::test]
+    async fn a_panic_after_the_commit_does_not_end_the_writer() {
+        let (writer, _) = writer();
+        let job = |tx: &mut Tx<'_>| {
+            tx.after_commit(|| panic!("on purpose"));
+            insert(tx, "a")
+        };
+        assert!(writer.run(JobLimits::MANY, job).await.is_ok());
+        assert!(writer.run(JobLimits::MANY, |tx| insert(tx, "b")).await.is_ok());
     }
 
     #[actix::test]
