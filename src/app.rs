@@ -11,8 +11,8 @@ use headwater_actors::writer::{Writer, WriterLimits};
 use headwater_actors::{Checkpointer, Readers, WriterHandle};
 use rusqlite::Connection;
 
-use crate::auth::AuthCache;
 use crate::auth::passwords::{Hasher, Policy};
+use crate::auth::{self, AuthCache};
 use crate::ops::data_dir::{self, DataDir, DataDirError};
 use crate::ops::rate_limits::RateLimiter;
 use crate::ops::settings::{Settings, SettingsCache};
@@ -52,6 +52,8 @@ pub struct Inner {
     pub rate_limiter: RateLimiter,
     /// Where extensions attach to the life of records.
     pub record_hooks: Hooks,
+    /// Where extensions attach to logging in.
+    pub auth_hooks: auth::Hooks,
     /// Taken at close, in this order: the directory is unlocked when nothing of ours touches it any more.
     open: Mutex<Option<(Checkpointer, File)>>,
 }
@@ -92,6 +94,7 @@ impl App {
         let auth_cache = AuthCache::new();
         let rate_limiter = RateLimiter::default();
         let record_hooks = Hooks::default();
+        let auth_hooks = auth::Hooks::default();
         let open = Mutex::new(Some((checkpointer, lock)));
         let inner = Inner {
             config,
@@ -104,6 +107,7 @@ impl App {
             realtime,
             rate_limiter,
             record_hooks,
+            auth_hooks,
             open,
         };
         Ok(App(Arc::new(inner)))

@@ -36,34 +36,39 @@ pub enum LoginError {
     Hash(#[from] HashError),
 }
 
-/// The record whose identity and password these are.
-pub async fn by_password(
+/// The record whose identity this is. Nothing is said about the password.
+pub async fn find(
     app: &App,
     collection: &Arc<Collection>,
     credentials: &Credentials,
 ) -> Result<Option<Record>, LoginError> {
     let (wanted, whose) = (credentials.clone(), collection.clone());
-    let found = app.readers.run(move |conn| find(conn, &whose, &wanted)).await??;
-    let Some(record) = found else {
-        app.hasher.pretend(&credentials.password, cost(collection)).await?;
-        return Ok(None);
+    Ok(app.readers.run(move |conn| look_up(conn, &whose, &wanted)).await??)
+}
+
+/// True if the password is the record's. That there is no record takes as long to find out.
+pub async fn proves(
+    app: &App,
+    collection: &Collection,
+    record: Option<&Record>,
+    password: &str,
+) -> Result<bool, LoginError> {
+    let known = record.map(|record| (record, record.text("password"))).filter(|(_, hash)| !hash.is_empty());
+    let Some((record, hash)) = known else {
+        app.hasher.pretend(password, cost(collection)).await?;
+        return Ok(false);
     };
-    let hash = record.text("password");
-    if hash.is_empty() {
-        app.hasher.pretend(&credentials.password, cost(collection)).await?;
-        return Ok(None);
-    }
-    if !app.hasher.verify(&credentials.password, hash).await? {
-        return Ok(None);
+    if !app.hasher.verify(password, hash).await? {
+        return Ok(false);
     }
     if app.hasher.outdated(hash) {
-        actix_rt::spawn(rehash(app.clone(), record.clone(), credentials.password.clone()));
+        tokio::spawn(rehash(app.clone(), record.clone(), password.to_owned()));
     }
-    Ok(Some(record))
+    Ok(true)
 }
 
 /// Looks in the identity fields, `email` first. A field counts only while a unique index says that the answer is one.
-fn find(
+fn look_up(
     conn: &Connection,
     collection: &Arc<Collection>,
     credentials: &Credentials,

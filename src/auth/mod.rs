@@ -5,6 +5,7 @@
 
 pub mod admission;
 pub mod cache;
+pub mod hooks;
 pub mod identity;
 pub mod installer;
 pub mod login;
@@ -14,4 +15,5 @@ pub mod passwords;
 pub mod tokens;
 
 pub use cache::AuthCache;
+pub use hooks::Hooks;
 pub use passwords::Hasher;

@@ -2,23 +2,24 @@
 
 use std::sync::Arc;
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde_json::{Map, Value as Json, json};
+use serde_json::Map;
 
+use super::auth_answer::{Factor, Login};
 use super::middleware::bearer;
 use super::{ApiError, answer, extract};
 use crate::app::App;
-use crate::auth::admission::{self, AdmissionError};
+use crate::auth::admission::AdmissionError;
+use crate::auth::hooks::{PasswordEvent, RefreshEvent};
 use crate::auth::login::{self, Credentials, LoginError};
 use crate::auth::methods;
-use crate::auth::mfa::{self, MfaError};
+use crate::auth::mfa::MfaError;
 use crate::auth::passwords::HashError;
 use crate::auth::tokens::{self, Claims, TokenError};
 use crate::checks::{length, required};
 use crate::errors::{Errors, Invalid};
-use crate::records::{Record, Shows, expand, output, save};
-use crate::request::{Caller, Context};
+use crate::records::{Record, save};
+use crate::request::Context;
 use crate::schema::Collection;
 
 const NOT_LOADED: &str = "An error occurred while loading the submitted data.";
@@ -84,11 +85,39 @@ async fn auth_with_password(
     }
     errors.into_result().map_err(|errors| ApiError::bad_request(NOT_VALID).with_errors(&errors))?;
 
-    let record = login::by_password(app, &collection, &credentials).await?;
-    let record = record.ok_or_else(|| ApiError::bad_request("Failed to authenticate."))?;
-    let token = tokens::issue_auth(&record)?;
+    let record = login::find(app, &collection, &credentials).await?;
     let factor = Factor { method: "password", mfa_id };
-    respond(&request, record, token, Some(factor), Context::Password, body.values).await
+    let login = Login::new(&request, Context::Password, body.values, Some(factor));
+    let Credentials { identity, password, identity_field } = credentials;
+    if app.auth_hooks.password_request.is_empty() {
+        let record = proved(app, &collection, record, &password).await?;
+        let token = tokens::issue_auth(&record)?;
+        return login.conclude(record, token).await;
+    }
+    let (app, request) = (app.clone(), login.info.clone());
+    let mut event = PasswordEvent { app, collection, record, identity, identity_field, password, request };
+    login
+        .surrounded(move |end| {
+            let app = event.app.clone();
+            app.auth_hooks.password_request.trigger(&mut event, |event| {
+                let record = proved(&event.app, &event.collection, event.record.clone(), &event.password);
+                let record = end.wait(record)?;
+                let token = tokens::issue_auth(&record)?;
+                end.conclude(record, token)
+            })
+        })
+        .await
+}
+
+/// The record, if the password is its own.
+async fn proved(
+    app: &App,
+    collection: &Collection,
+    record: Option<Record>,
+    password: &str,
+) -> Result<Record, ApiError> {
+    let is_right = login::proves(app, collection, record.as_ref(), password).await?;
+    record.filter(|_| is_right).ok_or_else(|| ApiError::bad_request("Failed to authenticate."))
 }
 
 async fn auth_refresh(request: HttpRequest, collection: web::Path<String>) -> Result<HttpResponse, ApiError> {
@@ -100,10 +129,25 @@ async fn auth_refresh(request: HttpRequest, collection: web::Path<String>) -> Re
         let own = caller.record().map_or("", |record| record.collection.name.as_str());
         return Err(ApiError::forbidden(format!("The request requires auth record from {own} collection.")));
     };
-    let token = bearer(request.headers()).unwrap_or_default();
-    let renewable = Claims::unverified(token).is_some_and(|claims| claims.refreshable == Some(true));
-    let token = if renewable { tokens::issue_auth(record)? } else { token.to_owned() };
-    respond(&request, Record::clone(record), token, None, Context::Default, Map::new()).await
+    let login = Login::new(&request, Context::Default, Map::new(), None);
+    let token = bearer(request.headers()).unwrap_or_default().to_owned();
+    let renewable = Claims::unverified(&token).is_some_and(|claims| claims.refreshable == Some(true));
+    let renewed = move |record: &Record| if renewable { tokens::issue_auth(record) } else { Ok(token.clone()) };
+    let record = Record::clone(record);
+    if app.auth_hooks.refresh_request.is_empty() {
+        let token = renewed(&record)?;
+        return login.conclude(record, token).await;
+    }
+    let mut event = RefreshEvent { app: app.clone(), record, request: login.info.clone() };
+    login
+        .surrounded(move |end| {
+            let app = event.app.clone();
+            app.auth_hooks.refresh_request.trigger(&mut event, |event| {
+                let token = renewed(&event.record)?;
+                end.conclude(event.record.clone(), token)
+            })
+        })
+        .await
 }
 
 async fn impersonate(
@@ -123,95 +167,12 @@ async fn impersonate(
     let errors = crate::checks::min(duration, 0).map_err(|invalid| Errors::one("duration", invalid));
     errors.map_err(|errors| ApiError::bad_request(NOT_VALID).with_errors(&errors))?;
     let token = tokens::issue_static(&record, duration)?;
-    respond(&request, record, token, None, Context::Default, body.values).await
+    Login::new(&request, Context::Default, body.values, None).conclude(record, token).await
 }
 
 async fn read(request: &HttpRequest, payload: web::Payload) -> Result<extract::Body, ApiError> {
     let body = extract::body(request, payload, extract::DEFAULT_BODY_LIMIT).await;
     body.map_err(|error| error.or_message(NOT_LOADED))
-}
-
-/// How somebody proved who he is, where a second proof may be asked for.
-struct Factor {
-    method: &'static str,
-    /// Of the first half of the login, as it stood in the body; the query goes before it.
-    mfa_id: String,
-}
-
-/// The end of every way to log in: may it, does it need a second factor, and the record with its token.
-async fn respond(
-    request: &HttpRequest,
-    mut record: Record,
-    token: String,
-    factor: Option<Factor>,
-    context: Context,
-    body: Map<String, Json>,
-) -> Result<HttpResponse, ApiError> {
-    let app = extract::app(request);
-    if record.collection.is_superusers() && !extract::admits_superuser(request) {
-        return Err(ApiError::forbidden(""));
-    }
-    let mut info = extract::info(request, context);
-    info.body = body;
-    let mut info = Arc::new(info);
-    if !admission::admits(app, &record, &info).await? {
-        let message = "The request doesn't satisfy the collection requirements to authenticate.";
-        return Err(ApiError::forbidden(message));
-    }
-    if let Some(factor) = factor
-        && let Some(refused) = second_factor(app, &record, factor, &info).await?
-    {
-        return Ok(refused);
-    }
-
-    // From here on it is the record that asks: what it may see of itself and of what it refers to.
-    record.shows = Shows { hidden: record.collection.is_superusers(), email: true };
-    if let Some(paths) = info.query.get("expand").filter(|paths| !paths.is_empty()).cloned() {
-        let now = Arc::make_mut(&mut info);
-        now.caller = Caller::of(Arc::new(record.clone()));
-        let (schema, now) = (app.schema.current(), info.clone());
-        let expanded = move |conn: &rusqlite::Connection| -> rusqlite::Result<Record> {
-            expand::expand(conn, &schema, std::slice::from_mut(&mut record), &paths, &now)?;
-            Ok(record)
-        };
-        record = app.readers.run(expanded).await??;
-    }
-
-    match info.query.get("fields").filter(|fields| !fields.is_empty()) {
-        Some(fields) => answer::picked(&json!({ "record": output::to_json(&record), "token": token }), Some(fields)),
-        None => {
-            let mut out = Vec::with_capacity(1024);
-            out.extend_from_slice(b"{\"record\":");
-            output::write_json(&record, &mut out);
-            out.extend_from_slice(b",\"token\":");
-            crate::json::write_text(&token, &mut out);
-            out.push(b'}');
-            Ok(answer::bytes(out))
-        }
-    }
-}
-
-/// What to answer instead of a token, if this was the first half of a login.
-async fn second_factor(
-    app: &App,
-    record: &Record,
-    factor: Factor,
-    info: &Arc<crate::request::RequestInfo>,
-) -> Result<Option<HttpResponse>, ApiError> {
-    let wanted = admission::wants_second_factor(app, record, info).await.map_err(|error| match error {
-        AdmissionError::Query(_) => ApiError::bad_request("Failed to authenticate."),
-        error => error.into(),
-    })?;
-    if !wanted {
-        return Ok(None);
-    }
-    let given = info.query.get("mfaId").filter(|id| !id.is_empty()).cloned().unwrap_or(factor.mfa_id);
-    if given.is_empty() {
-        let id = mfa::begin(app, record, factor.method).await?;
-        return Ok(Some(answer::json_with_status(StatusCode::UNAUTHORIZED, &json!({ "mfaId": id }))));
-    }
-    mfa::complete(app, record, factor.method, given).await?;
-    Ok(None)
 }
 
 impl From<LoginError> for ApiError {

@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use serde_json::{Value as Json, json};
 
 use crate::errors::{Errors, sentence};
+use crate::records::RecordError;
 
 /// An error answer.
 #[derive(Clone, Debug)]
@@ -49,6 +50,21 @@ impl ApiError {
     pub fn overloaded() -> ApiError {
         let message = "The server is busy. Nothing was stored, please try again.";
         ApiError { retry_after: Some(1), ..ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message) }
+    }
+
+    /// What a handler of a hook stopped the request with: its own answer, if it gave one.
+    pub fn of_handler(error: Box<dyn std::error::Error + Send + Sync>) -> ApiError {
+        let error = match error.downcast::<ApiError>() {
+            Ok(error) => return *error,
+            Err(error) => error,
+        };
+        match error.downcast::<RecordError>() {
+            Ok(error) => (*error).into(),
+            Err(error) => {
+                log::debug!("a handler stopped the request: {error}");
+                ApiError::bad_request("")
+            }
+        }
     }
 
     pub fn with_errors(self, errors: &Errors) -> ApiError {

@@ -3,12 +3,15 @@
 
 pub mod answer;
 pub mod auth;
+mod auth_answer;
 pub mod batch;
 mod body;
 pub mod collections;
 pub mod error;
 pub mod extract;
 pub mod health;
+#[cfg(test)]
+mod hook_tests;
 mod json_weight;
 pub mod limits;
 pub mod middleware;

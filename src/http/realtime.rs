@@ -9,7 +9,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::{ApiError, extract};
 use crate::errors::{Errors, Invalid};
-use crate::realtime::events::{Connect, Stopped, Subscribe};
+use crate::realtime::events::{Connect, Subscribe};
 use crate::realtime::sse::Socket;
 use crate::realtime::{ClientId, SubscribeError, WorkerHub};
 
@@ -50,7 +50,7 @@ async fn connect(request: HttpRequest) -> Result<HttpResponse, ApiError> {
         opened = Some(app.realtime.open_stream(app, worker, event.client, address(&request), socket)?);
         Ok(())
     });
-    result.map_err(stopped)?;
+    result.map_err(ApiError::of_handler)?;
     match opened {
         Some(body) => Ok(response.body(body)),
         // A handler kept the stream from opening.
@@ -81,7 +81,7 @@ async fn subscribe(request: HttpRequest, payload: web::Payload) -> Result<HttpRe
             goes_on = true;
             Ok(())
         })
-        .map_err(stopped)?;
+        .map_err(ApiError::of_handler)?;
     }
     if goes_on {
         let Subscribe { client, caller, topics } = event;
@@ -96,17 +96,6 @@ fn refused(error: SubscribeError) -> ApiError {
         SubscribeError::OtherAddress => ApiError::bad_request("Invalid realtime client."),
         SubscribeError::OtherCaller => {
             ApiError::forbidden("The current and the previous request authorization don't match.")
-        }
-    }
-}
-
-/// A handler's own answer, if it gave one.
-fn stopped(error: Stopped) -> ApiError {
-    match error.downcast::<ApiError>() {
-        Ok(error) => *error,
-        Err(error) => {
-            log::debug!("a handler stopped the request: {error}");
-            ApiError::bad_request("")
         }
     }
 }

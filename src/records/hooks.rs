@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use headwater_actors::Action;
 
+use super::present::PageInfo;
 use super::{Record, RecordError};
 use crate::app::App;
 use crate::hooks::{Hook, Tagged};
 use crate::request::RequestInfo;
+use crate::schema::Collection;
 
 /// All hooks of records.
 #[derive(Default)]
@@ -20,7 +22,13 @@ pub struct Hooks {
     pub delete: Stages,
     /// Around the checks of a record that is about to be created or updated.
     pub validate: RecordHook,
-    /// Before a record is shown to the caller of the request.
+    /// Around the answer to a list request, once its records are read. A handler that does not call `next` leaves the
+    /// answer empty. Handlers run on a thread where they may take their time.
+    pub list: Hook<ListEvent, RecordError>,
+    /// As `list`, for a single record.
+    pub view: Hook<ViewEvent, RecordError>,
+    /// Before a record is shown to the caller of the request; inside are the records that are expanded in it. Handlers run
+    /// wherever the answer is made, so they must be quick.
     pub enrich: Hook<EnrichEvent, RecordError>,
 }
 
@@ -96,6 +104,35 @@ pub struct EnrichEvent {
 }
 
 impl Tagged for EnrichEvent {
+    fn tags(&self) -> [&str; 2] {
+        [&self.record.collection.name, &self.record.collection.id]
+    }
+}
+
+/// A page of records that was read for a caller.
+pub struct ListEvent {
+    pub app: App,
+    pub collection: Arc<Collection>,
+    /// Handlers may change, add and remove records of this collection.
+    pub records: Vec<Record>,
+    pub page: PageInfo,
+    pub request: Arc<RequestInfo>,
+}
+
+impl Tagged for ListEvent {
+    fn tags(&self) -> [&str; 2] {
+        [&self.collection.name, &self.collection.id]
+    }
+}
+
+/// A record that was read for a caller.
+pub struct ViewEvent {
+    pub app: App,
+    pub record: Record,
+    pub request: Arc<RequestInfo>,
+}
+
+impl Tagged for ViewEvent {
     fn tags(&self) -> [&str; 2] {
         [&self.record.collection.name, &self.record.collection.id]
     }

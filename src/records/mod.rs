@@ -25,6 +25,7 @@ pub mod shows;
 mod tests;
 pub mod truncate;
 mod update;
+
 mod validate;
 mod work;
 pub mod write;
@@ -33,4 +34,5 @@ pub use body::Input;
 pub use error::RecordError;
 pub use hooks::Hooks;
 pub use record::{Expanded, Record, Shows};
+
 pub use write::{Authority, Written};

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::hooks::EnrichEvent;
 use super::pick::Fields;
-use super::{Record, RecordError, expand, output, shows};
+use super::{Expanded, Record, RecordError, expand, output, shows};
 use crate::app::App;
 use crate::request::RequestInfo;
 use crate::schema::Schema;
@@ -130,7 +130,7 @@ pub async fn written(app: &App, record: Record, request: Arc<RequestInfo>) -> Re
         .await?
 }
 
-/// Lets extensions change records that are about to be shown to the caller of a request.
+/// Lets extensions change records that are about to be shown to the caller of a request, and those expanded in them.
 pub(crate) fn enrich(app: &App, records: &mut [Record], request: &Arc<RequestInfo>) -> Result<(), RecordError> {
     let hook = &app.record_hooks.enrich;
     if hook.is_empty() {
@@ -138,7 +138,16 @@ pub(crate) fn enrich(app: &App, records: &mut [Record], request: &Arc<RequestInf
     }
     for record in records {
         let mut event = EnrichEvent { app: app.clone(), record: record.clone(), request: request.clone() };
-        hook.trigger(&mut event, |_| Ok(()))?;
+        hook.trigger(&mut event, |event| {
+            let expanded = event.record.expand.iter_mut().flat_map(|expand| expand.values_mut());
+            for expanded in expanded {
+                match expanded {
+                    Expanded::One(record) => enrich(app, std::slice::from_mut(record), request)?,
+                    Expanded::Many(records) => enrich(app, records, request)?,
+                }
+            }
+            Ok(())
+        })?;
         *record = event.record;
     }
     Ok(())

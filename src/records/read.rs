@@ -4,9 +4,12 @@
 
 use std::sync::Arc;
 
+use rusqlite::Connection;
+
+use super::hooks::{ListEvent, ViewEvent};
 use super::present::{PageInfo, Presentation};
 use super::rules::{self, Gate};
-use super::{Authority, RecordError};
+use super::{Authority, Record, RecordError, request_hook};
 use crate::app::App;
 use crate::query::{Base, Select};
 use crate::request::RequestInfo;
@@ -27,6 +30,22 @@ pub async fn view(
     let find = rules::find(&schema, collection, &request, gate, id)?;
     let presentation = Presentation::of(&request);
     let (job_app, collection, id, request) = (app.clone(), collection.clone(), id.to_owned(), Arc::new(request));
+    if !app.record_hooks.view.is_empty() {
+        let record = app.readers.run(move |conn| find.run(conn, &collection, &id)).await??;
+        let event = ViewEvent { app: job_app, record, request };
+        let presentation = Arc::new(presentation);
+        let show = move |event: &ViewEvent| {
+            let (app, schema, presentation) = (event.app.clone(), schema.clone(), presentation.clone());
+            let (mut records, request) = ([event.record.clone()], event.request.clone());
+            let readers = app.readers.clone();
+            let job = move |conn: &Connection| {
+                presentation.prepare(&app, conn, &schema, &mut records, &request)?;
+                Ok(presentation.one(&records[0]))
+            };
+            async move { readers.run(job).await? }
+        };
+        return Ok(request_hook::surround_read(app, |hooks| &hooks.view, event, show).await?.unwrap_or_default());
+    }
     app.readers
         .run(move |conn| {
             let mut records = [find.run(conn, &collection, &id)?];
@@ -37,6 +56,7 @@ pub async fn view(
 }
 
 /// A page of records.
+#[derive(Default)]
 pub struct List {
     pub json: Vec<u8>,
     /// The caller's filter was narrowed by a rule and found nothing: guessing at what the rule hides looks like this.
@@ -67,18 +87,40 @@ pub async fn list(app: &App, collection: &Arc<Collection>, request: RequestInfo)
 
     let presentation = Presentation::of(&request);
     let (job_app, collection, request) = (app.clone(), collection.clone(), Arc::new(request));
+    let of_collection = collection.clone();
+    let fetch = move |conn: &Connection| -> Result<(Vec<Record>, PageInfo), RecordError> {
+        let records = rows.records(conn, &of_collection).map_err(not_listed)?;
+        let total = match &count {
+            None => -1,
+            Some(count) => match asked.total_by_rows(records.len()) {
+                Some(total) => total,
+                None => count.number(conn).map_err(not_listed)? as i64,
+            },
+        };
+        Ok((records, asked.info(total)))
+    };
+    if !app.record_hooks.list.is_empty() {
+        let (records, page) = app.readers.run(fetch).await??;
+        let event = ListEvent { app: job_app, collection, records, page, request };
+        let presentation = Arc::new(presentation);
+        let show = move |event: &ListEvent| {
+            let (app, schema, presentation) = (event.app.clone(), schema.clone(), presentation.clone());
+            let (mut records, page, request) = (event.records.clone(), event.page, event.request.clone());
+            let readers = app.readers.clone();
+            let job = move |conn: &Connection| {
+                presentation.prepare(&app, conn, &schema, &mut records, &request)?;
+                let json = presentation.page(&records, page);
+                Ok(List { json, is_empty_search: is_search && records.is_empty() })
+            };
+            async move { readers.run(job).await? }
+        };
+        return Ok(request_hook::surround_read(app, |hooks| &hooks.list, event, show).await?.unwrap_or_default());
+    }
     app.readers
         .run(move |conn| {
-            let mut records = rows.records(conn, &collection).map_err(not_listed)?;
-            let total = match &count {
-                None => -1,
-                Some(count) => match asked.total_by_rows(records.len()) {
-                    Some(total) => total,
-                    None => count.number(conn).map_err(not_listed)? as i64,
-                },
-            };
+            let (mut records, page) = fetch(conn)?;
             presentation.prepare(&job_app, conn, &schema, &mut records, &request)?;
-            let json = presentation.page(&records, asked.info(total));
+            let json = presentation.page(&records, page);
             Ok(List { json, is_empty_search: is_search && records.is_empty() })
         })
         .await?

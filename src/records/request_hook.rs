@@ -1,4 +1,4 @@
-//! Runs a write inside the layers of its request hook.
+//! Runs a write, or the answer to a read, inside the layers of its request hook.
 //!
 //! Handlers are plain functions that may block, so the layers run on a thread of the blocking pool; the write itself
 //! happens where they call `next`.
@@ -9,9 +9,10 @@ use headwater_actors::{Action, Position};
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
-use super::hooks::RecordEvent;
+use super::hooks::{Hooks, RecordEvent};
 use super::{Record, RecordError};
 use crate::app::App;
+use crate::hooks::{Hook, Tagged};
 use crate::request::RequestInfo;
 
 /// True if a request of this action has to go through [`surround`].
@@ -56,4 +57,29 @@ where
         Ok(result) => result,
         Err(error) => Err(RecordError::Storage(error.to_string())),
     }
+}
+
+/// Calls `show` with what was read, as the handlers leave it. None if a handler did not call next.
+pub(super) async fn surround_read<E, T, S, F>(
+    app: &App,
+    hook: fn(&Hooks) -> &Hook<E, RecordError>,
+    mut event: E,
+    show: S,
+) -> Result<Option<T>, RecordError>
+where
+    E: Tagged + Send + 'static,
+    T: Send + 'static,
+    S: Fn(&E) -> F + Send + 'static,
+    F: Future<Output = Result<T, RecordError>>,
+{
+    let (app, runtime) = (app.clone(), Handle::current());
+    let layers = move || {
+        let mut shown = None;
+        hook(&app.record_hooks).trigger(&mut event, |event| {
+            shown = Some(runtime.block_on(show(event))?);
+            Ok(())
+        })?;
+        Ok(shown)
+    };
+    spawn_blocking(layers).await.map_err(|error| RecordError::Storage(error.to_string()))?
 }
