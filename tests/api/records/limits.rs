@@ -38,9 +38,16 @@ fn who_asks_too_often_is_told_so() {
     }
     guest.get(&format!("{RECORDS}/nothing")).refused(429);
     guest.patch(&format!("{RECORDS}/nothing"), json!({})).refused(404);
+    let superuser = server.superuser();
     for _ in 0..5 {
-        server.superuser().get(RECORDS).ok();
+        superuser.get(RECORDS).ok();
     }
+    // Logins are such a route: passwords cannot be guessed without an end.
+    let guess = json!({ "identity": "a@example.com", "password": "a guess of it" });
+    for _ in 0..2 {
+        guest.post("/api/collections/_superusers/auth-with-password", guess.clone()).refused(400);
+    }
+    guest.post("/api/collections/_superusers/auth-with-password", guess).refused(429);
 }
 
 #[test]
