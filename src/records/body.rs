@@ -127,7 +127,8 @@ impl Given {
             let stored = &record.values[gift.position];
             let value = match &gift.how {
                 How::Set(value) => value.clone(),
-                How::Add(amount) => field.of().cast(&crate::json::number(number(stored) + amount)),
+                // What is no number stays none, for the check to refuse.
+                How::Add(amount) => crate::json::real(number(stored) + amount),
                 How::Append(items) => store(field, [&names(stored)[..], items].concat()),
                 How::Prepend(items) => store(field, [items, &names(stored)[..]].concat()),
                 How::Remove(items) => {

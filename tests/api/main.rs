@@ -14,3 +14,4 @@ mod query;
 mod realtime;
 mod records;
 mod serve;
+mod twins;

@@ -71,18 +71,27 @@ impl FieldType for JsonField {
     }
 
     fn validate(&self, _field: &Field, stored: &Value) -> Result<(), Invalid> {
-        let text = match stored {
-            Value::Text(text) => text,
+        let length = match stored {
+            Value::Text(text) => text.len(),
             // A number beyond doubles.
             Value::Real(number) if !number.is_finite() => return Err(no_document()),
+            Value::Integer(number) => number.to_string().len(),
+            Value::Real(number) => {
+                let mut text = Vec::new();
+                json::write_number(*number, &mut text);
+                text.len()
+            }
             _ => return Ok(()),
         };
         let max = self.max_bytes();
-        if text.len() as i64 > max {
+        if length as i64 > max {
             let message = format!("The maximum allowed JSON size is {max} bytes");
             return Err(Invalid::new("validation_json_size_limit", message).with("maxSize", max));
         }
-        if is_document(text) { Ok(()) } else { Err(no_document()) }
+        match stored {
+            Value::Text(text) if !is_document(text) => Err(no_document()),
+            _ => Ok(()),
+        }
     }
 
     fn check_options(&self, _field: &Field, errors: &mut Errors) {
