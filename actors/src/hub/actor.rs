@@ -11,9 +11,10 @@ use actix::prelude::*;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use super::flusher::Flusher;
 use super::{Audience, ClientKey, Decided, Effects, HubState, HubStats, Refusal, SetTopics, Ticket};
-use crate::frame::Protocol;
 use crate::subscription::{Sink, Subscription};
+use crate::wire::{Frame, Wire};
 use crate::{Commit, Seq};
 
 /// Changes that may wait for a hub. Far more than a healthy hub ever has; a commit is taken whole.
@@ -43,12 +44,12 @@ impl<A: Audience> LocalHub<A> {
     /// A client came, with the frame that it sees first. The connection must say when it ends ([`Self::disconnect`]).
     pub fn connect(
         &self,
-        protocol: Protocol,
+        wire: &'static dyn Wire,
         data: A::Client,
-        sink: Box<dyn Sink>,
-        first: Option<Bytes>,
+        sink: Rc<dyn Sink>,
+        first: Option<Frame>,
     ) -> Rc<Subscription> {
-        self.state.borrow_mut().connect(protocol, data, sink, first)
+        self.state.borrow_mut().connect(wire, data, sink, first)
     }
 
     /// A client went.
@@ -160,6 +161,7 @@ impl<A: Audience> HubHandle<A> {
 pub struct Hub<A: Audience> {
     state: Rc<RefCell<HubState<A>>>,
     load: Arc<Load>,
+    flusher: Flusher,
     replies: HashMap<Ticket, oneshot::Sender<Result<(), Refusal>>>,
     last_ticket: u64,
 }
@@ -169,7 +171,13 @@ impl<A: Audience> Hub<A> {
     pub fn start(state: HubState<A>) -> LocalHub<A> {
         let state = Rc::new(RefCell::new(state));
         let load = Arc::new(Load::default());
-        let hub = Hub { state: state.clone(), load: load.clone(), replies: HashMap::new(), last_ticket: 0 };
+        let hub = Hub {
+            state: state.clone(),
+            load: load.clone(),
+            flusher: Flusher::default(),
+            replies: HashMap::new(),
+            last_ticket: 0,
+        };
         let addr = Actor::start(hub);
         LocalHub { state, handle: HubHandle { addr, load } }
     }
@@ -183,11 +191,9 @@ impl<A: Audience> Hub<A> {
     fn apply(&mut self, effects: Effects, ctx: &mut Context<Self>) {
         let Effects { wake, cut, answers, decision, finished } = effects;
         for subscription in cut {
-            subscription.sink.cut();
-        }
-        for subscription in wake {
             subscription.wake();
         }
+        self.flusher.add(wake);
         for (ticket, answer) in answers {
             if let Some(reply) = self.replies.remove(&ticket) {
                 // Whoever asked may have gone.

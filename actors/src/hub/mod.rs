@@ -13,6 +13,7 @@
 //! guests on `posts/*` are decided once, framed once, and share the bytes.
 
 mod actor;
+mod flusher;
 mod post;
 mod roster;
 #[cfg(test)]

@@ -10,12 +10,9 @@ use bytes::Bytes;
 use super::roster::{Members, Roster};
 use super::state::Effects;
 use super::{Audience, Delivery, InterestId, Outgoing};
-use crate::frame::Protocol;
 use crate::subscription::{Pushed, Subscription, SubscriptionLimits};
-use crate::{Commit, Epoch, Seq};
-
-/// The frames of one event or of several joined, by protocol: made when the first client needs them.
-pub(super) type Frames = [Option<Bytes>; Protocol::COUNT];
+use crate::wire::{Frame, Frames, Wire};
+use crate::{Commit, Epoch, Position, Seq};
 
 /// Puts frames into queues.
 pub(super) struct Post<'a, A: Audience> {
@@ -48,9 +45,10 @@ impl<'a, A: Audience> Post<'a, A> {
         Post { audience, epoch, limits, turn, inspects: audience.inspects(), effects }
     }
 
-    fn push(&mut self, subscription: &Rc<Subscription>, frame: Bytes) {
-        let pushed = subscription.state.borrow_mut().push(frame, self.turn, self.limits);
-        match pushed {
+    /// `seq` is the last change that the frame tells of.
+    fn push(&mut self, subscription: &Rc<Subscription>, frame: Frame, seq: Seq) {
+        subscription.told.set(seq.max(subscription.told.get()));
+        match subscription.push(frame, self.turn, self.limits) {
             Pushed::First => self.effects.wake.push(subscription.clone()),
             Pushed::Overflow => self.effects.cut.push(subscription.clone()),
             Pushed::Queued | Pushed::Ended => {}
@@ -76,29 +74,29 @@ impl<'a, A: Audience> Post<'a, A> {
         let mut any_mixed = false;
         for share in &mut shares {
             let mut frames = Frames::default();
+            let last = share.deliveries.last().and_then(|place| seq_of(commit, &deliveries[*place]));
             for subscription in concerned(share.members, commit) {
                 if subscription.concerned.get() > 1 {
                     share.mixed.push(subscription);
                     any_mixed = true;
                     continue;
                 }
-                let frame = frames[subscription.protocol as usize].get_or_insert_with(|| {
+                let frame = frames.get(subscription.wire, || {
                     let events = share.deliveries.iter().map(|place| &deliveries[*place]);
-                    self.frame(subscription.protocol, share.text, commit, events)
+                    self.frame(subscription.wire, share.text, commit, events)
                 });
-                let frame = frame.clone();
-                self.push(subscription, frame);
+                self.push(subscription, frame, last.unwrap_or_default());
             }
         }
         if any_mixed {
             for delivery in deliveries {
                 let Some(share) = places.get(&delivery.interest).map(|place| &shares[*place]) else { continue };
+                let Some(seq) = seq_of(commit, delivery) else { continue };
                 let mut frames = Frames::default();
                 for subscription in &share.mixed {
-                    let frame = frames[subscription.protocol as usize]
-                        .get_or_insert_with(|| self.frame(subscription.protocol, share.text, commit, [delivery]));
-                    let frame = frame.clone();
-                    self.push(subscription, frame);
+                    let write = || self.frame(subscription.wire, share.text, commit, [delivery]);
+                    let frame = frames.get(subscription.wire, write);
+                    self.push(subscription, frame, seq);
                 }
             }
         }
@@ -142,31 +140,39 @@ impl<'a, A: Audience> Post<'a, A> {
         }
         let write = |text: &str, payload: &[u8]| {
             let mut out = Vec::new();
-            subscription.protocol.write_event(&mut out, self.epoch, seq, text, payload);
-            Bytes::from(out)
+            subscription.wire.event(&mut out, &self.at(seq), text, payload);
+            Frame::from(out)
         };
         let frame = match changed {
             Some((text, payload)) => write(&text, &payload),
-            None => frames[subscription.protocol as usize].get_or_insert_with(|| write(text, payload)).clone(),
+            None => frames.get(subscription.wire, || write(text, payload)),
         };
-        self.push(subscription, frame);
+        self.push(subscription, frame, seq);
+    }
+
+    fn at(&self, seq: Seq) -> Position {
+        Position { epoch: self.epoch.clone(), seq }
     }
 
     fn frame<'d>(
         &self,
-        protocol: Protocol,
+        wire: &dyn Wire,
         text: &str,
         commit: &Commit,
         events: impl IntoIterator<Item = &'d Delivery>,
-    ) -> Bytes {
+    ) -> Frame {
         let mut out = Vec::new();
         for delivery in events {
-            if let Some(change) = commit.changes.get(delivery.change) {
-                protocol.write_event(&mut out, self.epoch, change.seq, text, &delivery.payload);
+            if let Some(seq) = seq_of(commit, delivery) {
+                wire.event(&mut out, &self.at(seq), text, &delivery.payload);
             }
         }
         out.into()
     }
+}
+
+fn seq_of(commit: &Commit, delivery: &Delivery) -> Option<Seq> {
+    commit.changes.get(delivery.change).map(|change| change.seq)
 }
 
 /// The clients of an interest for whom the commit is news.

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::{Audience, ClientKey, InterestId};
-use crate::frame::Protocol;
 use crate::subscription::{Sink, Subscription};
 use crate::topic::{TopicIndex, topic_of};
+use crate::wire::Wire;
 use crate::{Change, Seq};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -152,9 +152,16 @@ impl<A: Audience> Roster<A> {
         topics.flat_map(|topic| topic.interests.values().map(|interest| (&topic.text, &interest.members)))
     }
 
-    pub(super) fn connect(&mut self, protocol: Protocol, data: A::Client, sink: Box<dyn Sink>) -> Rc<Subscription> {
+    /// `at`: the last change before the client came.
+    pub(super) fn connect(
+        &mut self,
+        wire: &'static dyn Wire,
+        data: A::Client,
+        sink: Rc<dyn Sink>,
+        at: Seq,
+    ) -> Rc<Subscription> {
         let key = ClientKey(self.next_key());
-        let subscription = Rc::new(Subscription::new(key, protocol, sink));
+        let subscription = Rc::new(Subscription::new(key, wire, sink, at));
         let client = Client { subscription: subscription.clone(), data, caller: GUEST, topics: Box::default() };
         self.clients.insert(key, client);
         subscription

@@ -12,9 +12,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::state::{Effects, HubState, SetTopics, Ticket};
-use super::testing::{Counter, User, World, change, commit};
+use super::testing::{Counter, Lines, User, World, change, commit};
 use super::{ClientKey, Decided, Refusal};
-use crate::frame::Protocol;
 use crate::subscription::{Ending, Subscription, SubscriptionLimits};
 use crate::topic::topic_of;
 use crate::{Change, Commit, Seq};
@@ -45,7 +44,6 @@ enum Input {
 /// One client, and what it must be told.
 struct Client {
     subscription: Rc<Subscription>,
-    sink: Counter,
     user: String,
     /// Its texts, each with the number after which it counts.
     texts: BTreeMap<String, u64>,
@@ -56,6 +54,17 @@ struct Client {
 }
 
 impl Client {
+    /// Reads at most so many bytes.
+    fn take(&mut self, max: usize) {
+        let mut taken = Vec::new();
+        let _ = self.subscription.state.borrow_mut().write(|pieces| {
+            let before = taken.len();
+            taken.extend(pieces.iter().flat_map(|piece| piece.iter()).take(max - before));
+            if taken.len() == before { Err(std::io::ErrorKind::WouldBlock.into()) } else { Ok(taken.len() - before) }
+        });
+        self.received.push_str(std::str::from_utf8(&taken).unwrap());
+    }
+
     /// Whole events that were received so far.
     fn events(&self) -> Vec<(u64, String)> {
         let body = self.received.strip_prefix(HELLO).unwrap_or_default();
@@ -167,13 +176,11 @@ impl Simulation {
         if self.clients.len() >= 10 {
             return;
         }
-        let sink = Counter::default();
         let first = Some(Bytes::from_static(HELLO.as_bytes()));
-        let subscription = self.hub.connect(Protocol::Sse, (), Box::new(sink.clone()), first);
+        let subscription = self.hub.connect(&Lines, (), Rc::new(Counter::default()), first);
         let key = subscription.key;
         let client = Client {
             subscription,
-            sink,
             user: String::new(),
             texts: BTreeMap::new(),
             expected: Vec::new(),
@@ -249,10 +256,8 @@ impl Simulation {
         let Some(key) = self.client() else { return };
         let max = self.rng.random_range(1..3_000);
         let client = self.clients.get_mut(&key).unwrap();
-        if !client.stalled
-            && let Some(bytes) = client.subscription.take(max)
-        {
-            client.received.push_str(std::str::from_utf8(&bytes).unwrap());
+        if !client.stalled {
+            client.take(max);
         }
     }
 
@@ -313,14 +318,21 @@ impl Simulation {
         }
         assert_eq!((finished, answers.len()), (0, 0), "turns were taken out of order");
         for subscription in cut {
-            subscription.sink.cut();
-            let client = self.clients.remove(&subscription.key).unwrap();
+            subscription.wake();
+            let mut client = self.clients.remove(&subscription.key).unwrap();
             match subscription.ending() {
                 Some(Ending::Overflow) => self.overflows += 1,
                 Some(Ending::Stalled) => self.stalls += 1,
                 other => panic!("cut as {other:?}"),
             }
-            assert_eq!(client.sink.0.get().1, 1);
+            // A client that reads on reads whole events, and then why it was cut off.
+            if !client.stalled {
+                client.take(usize::MAX);
+                let end = format!("end:{:?}", subscription.ending().unwrap());
+                assert!(client.received.ends_with(&end), "{}", client.received);
+                client.received.truncate(client.received.len() - end.len());
+                assert!(client.received.is_empty() || client.received.ends_with('\n'));
+            }
             client.check(false);
             self.events += client.events().len();
         }
@@ -394,9 +406,7 @@ impl Simulation {
         }
         assert!(self.inputs.is_empty() && self.early.is_empty());
         for client in self.clients.values_mut().filter(|client| !client.stalled) {
-            while let Some(bytes) = client.subscription.take(100) {
-                client.received.push_str(std::str::from_utf8(&bytes).unwrap());
-            }
+            client.take(usize::MAX);
             client.check(true);
             self.events += client.events().len();
         }

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 
-use super::post::{Frames, Post};
+use super::post::Post;
 use super::roster::Roster;
 use super::{Audience, ClientKey, Decided, Decision, Recheck, Refusal};
-use crate::frame::Protocol;
 use crate::subscription::{Ending, Pushed, Sink, Subscription, SubscriptionLimits, Tick};
-use crate::{Commit, Epoch, Seq};
+use crate::wire::{Frame, Frames, Wire};
+use crate::{Commit, Epoch, Position, Seq};
 
 /// Stands for somebody who waits for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,9 +33,9 @@ pub struct SetTopics<C> {
 /// What is to be done after an event.
 #[derive(Default)]
 pub struct Effects {
-    /// Connections for which frames began to wait, or that ended in peace.
+    /// Subscriptions for which frames began to wait, or that ended in peace.
     pub wake: Vec<Rc<Subscription>>,
-    /// Connections to close at once.
+    /// Subscriptions that were ended because they, or the hub, fell behind.
     pub cut: Vec<Rc<Subscription>>,
     pub answers: Vec<(Ticket, Result<(), Refusal>)>,
     /// To be awaited and handed to [`HubState::decided`]; at most one at a time.
@@ -125,21 +125,20 @@ impl<A: Audience> HubState<A> {
     /// A client came, with the frame that it sees first.
     pub fn connect(
         &mut self,
-        protocol: Protocol,
+        wire: &'static dyn Wire,
         data: A::Client,
-        sink: Box<dyn Sink>,
-        first: Option<Bytes>,
+        sink: Rc<dyn Sink>,
+        first: Option<Frame>,
     ) -> Rc<Subscription> {
-        let subscription = self.roster.connect(protocol, data, sink);
+        let subscription = self.roster.connect(wire, data, sink, self.delivered);
         self.turn += 1;
-        let state = &mut *subscription.state.borrow_mut();
         if let Some(frame) = first {
-            state.push(frame, self.turn, &self.limits);
+            subscription.push(frame, self.turn, &self.limits);
         }
         if self.stopped {
-            state.end(Ending::Stopped);
+            subscription.end(Ending::Stopped);
         }
-        subscription.clone()
+        subscription
     }
 
     /// A client went.
@@ -244,20 +243,23 @@ impl<A: Audience> HubState<A> {
     /// A second has passed.
     pub fn tick(&mut self) -> Effects {
         self.turn += 1;
+        let at = Position { epoch: self.epoch.clone(), seq: self.delivered };
+        let (mut told, mut silent) = (Frames::default(), Frames::default());
         for client in self.roster.clients() {
             let subscription = &client.subscription;
-            let state = &mut *subscription.state.borrow_mut();
-            match state.tick(&self.limits) {
+            let tick = subscription.state.borrow_mut().tick(&self.limits);
+            match tick {
                 Tick::Nothing => {}
                 Tick::KeepAlive => {
-                    if let Some(frame) = subscription.protocol.keep_alive()
-                        && state.push(frame, self.turn, &self.limits) == Pushed::First
-                    {
+                    let news = subscription.told.replace(at.seq) < at.seq;
+                    let frames = if news { &mut told } else { &mut silent };
+                    let frame = frames.get(subscription.wire, || subscription.wire.keep_alive(&at, news));
+                    if subscription.push(frame, self.turn, &self.limits) == Pushed::First {
                         self.effects.wake.push(subscription.clone());
                     }
                 }
                 Tick::Stalled => {
-                    state.end(Ending::Stalled);
+                    subscription.end(Ending::Stalled);
                     self.effects.cut.push(subscription.clone());
                 }
             }
@@ -277,7 +279,7 @@ impl<A: Audience> HubState<A> {
             }
         }
         for client in self.roster.clients() {
-            client.subscription.state.borrow_mut().end(Ending::Lagged);
+            client.subscription.end(Ending::Lagged);
             self.effects.cut.push(client.subscription.clone());
         }
         self.delivered = self.delivered.max(last);
@@ -289,7 +291,7 @@ impl<A: Audience> HubState<A> {
     pub fn stop(&mut self) -> Effects {
         self.stopped = true;
         for client in self.roster.clients() {
-            client.subscription.state.borrow_mut().end(Ending::Stopped);
+            client.subscription.end(Ending::Stopped);
             self.effects.wake.push(client.subscription.clone());
         }
         std::mem::take(&mut self.effects)
@@ -358,7 +360,7 @@ impl<A: Audience> HubState<A> {
         }
         for (_, members) in failed.into_iter().filter_map(|interest| self.roster.members(interest)) {
             for member in members.values().filter(|member| member.from < commit.last) {
-                member.subscription.state.borrow_mut().end(Ending::Lagged);
+                member.subscription.end(Ending::Lagged);
                 self.effects.cut.push(member.subscription.clone());
             }
         }

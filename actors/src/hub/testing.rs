@@ -10,8 +10,9 @@ use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
 use super::{Audience, Decided, Decision, Delivery, Listeners, Recheck};
-use crate::subscription::{Sink, SubscriptionState};
-use crate::{Action, Change, Commit, Row, Seq, Subject, Value};
+use crate::subscription::{Ending, Sink, SubscriptionState};
+use crate::wire::{Frame, Wire};
+use crate::{Action, Change, Commit, Position, Row, Seq, Subject, Value};
 
 struct Named {
     id: String,
@@ -104,18 +105,35 @@ impl Audience for Rc<World> {
     }
 }
 
-/// A connection that only counts.
+/// A socket that takes nothing, and counts how often it was woken.
 #[derive(Clone, Default)]
-pub(crate) struct Counter(pub(crate) Rc<Cell<(usize, usize)>>);
+pub(crate) struct Counter(pub(crate) Rc<Cell<usize>>);
 
 impl Sink for Counter {
     fn wake(&self, _: &mut SubscriptionState) {
-        let (woken, cut) = self.0.get();
-        self.0.set((woken + 1, cut));
+        self.0.set(self.0.get() + 1);
+    }
+}
+
+/// Events as three lines; a stream that was cut off says why.
+pub(crate) struct Lines;
+
+impl Wire for Lines {
+    fn kind(&self) -> usize {
+        0
     }
 
-    fn cut(&self) {
-        let (woken, cut) = self.0.get();
-        self.0.set((woken, cut + 1));
+    fn event(&self, out: &mut Vec<u8>, at: &Position, topic: &str, payload: &[u8]) {
+        out.extend_from_slice(format!("id:{at}\nevent:{topic}\ndata:").as_bytes());
+        out.extend_from_slice(payload);
+        out.extend_from_slice(b"\n\n");
+    }
+
+    fn keep_alive(&self, _: &Position, _: bool) -> Frame {
+        Frame::from_static(b":\n")
+    }
+
+    fn ending(&self, ending: Ending) -> Frame {
+        format!("end:{ending:?}").into()
     }
 }
