@@ -25,6 +25,8 @@ pub struct SubscriptionLimits {
     /// Bytes that may wait for a client. The frames of one commit are taken whole: a client is cut off when this much
     /// was already waiting before.
     pub bytes: usize,
+    /// Topics that a client may have.
+    pub topics: usize,
     /// After so many ticks without a frame a keep-alive is sent.
     pub keep_alive: u16,
     /// After so many ticks in which something waited and nothing was taken the client is cut off.
@@ -33,7 +35,7 @@ pub struct SubscriptionLimits {
 
 impl Default for SubscriptionLimits {
     fn default() -> SubscriptionLimits {
-        SubscriptionLimits { bytes: 256 * 1024, keep_alive: 25, stall: 10 }
+        SubscriptionLimits { bytes: 256 * 1024, topics: 1000, keep_alive: 25, stall: 10 }
     }
 }
 
@@ -238,7 +240,7 @@ impl Subscription {
 mod tests {
     use super::*;
 
-    const LIMITS: SubscriptionLimits = SubscriptionLimits { bytes: 10, keep_alive: 3, stall: 2 };
+    const LIMITS: SubscriptionLimits = SubscriptionLimits { bytes: 10, topics: 10, keep_alive: 3, stall: 2 };
 
     fn frame(text: &'static str) -> Frame {
         Frame::from_static(text.as_bytes())

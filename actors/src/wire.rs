@@ -24,8 +24,33 @@ pub trait Wire: 'static {
     /// What is sent where nothing else was for a while. `news`: the position moved on without an event for the client.
     fn keep_alive(&self, at: &Position, news: bool) -> Frame;
 
+    /// The client is to read its data anew, and to count on what comes after `at`.
+    fn reset(&self, at: &Position, reason: Reset) -> Frame;
+
     /// The last message of a stream.
     fn ending(&self, ending: Ending) -> Frame;
+}
+
+/// Why a client cannot go on where it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reset {
+    /// The log does not reach back that far.
+    Expired,
+    /// The position is of another history.
+    Epoch,
+    /// There never was such a position.
+    Unknown,
+}
+
+impl Reset {
+    /// The word that clients see.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reset::Expired => "expired",
+            Reset::Epoch => "epoch",
+            Reset::Unknown => "unknown",
+        }
+    }
 }
 
 /// One message for clients of several kinds: written for a kind when the first client of it comes.

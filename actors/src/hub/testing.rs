@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
 use tokio::sync::oneshot;
 
-use super::{Audience, Decided, Decision, Delivery, Listeners, Recheck};
+use super::{Audience, Decided, Decision, Delivery, Fetched, Listeners, Recheck};
 use crate::subscription::{Ending, Sink, SubscriptionState};
-use crate::wire::{Frame, Wire};
+use crate::wire::{Frame, Reset, Wire};
 use crate::{Action, Change, Commit, Position, Row, Seq, Subject, Value};
 
 struct Named {
@@ -61,6 +61,21 @@ pub(crate) struct World {
     pub(crate) left: Cell<usize>,
     /// How often somebody was judged.
     pub(crate) judged: Cell<usize>,
+    /// The change log, from the first change after `expired` on.
+    pub(crate) log: RefCell<VecDeque<Change>>,
+    pub(crate) expired: Cell<u64>,
+    /// Changes that make a page.
+    pub(crate) page: Cell<usize>,
+}
+
+impl World {
+    /// The log forgets the oldest changes.
+    pub(crate) fn prune(&self, keep: usize) {
+        let mut log = self.log.borrow_mut();
+        while log.len() > keep {
+            self.expired.set(log.pop_front().map_or(0, |change| change.seq.0));
+        }
+    }
 }
 
 impl Audience for Rc<World> {
@@ -86,7 +101,7 @@ impl Audience for Rc<World> {
             for listener in listeners.of(change) {
                 self.judged.set(self.judged.get() + 1);
                 if change.subject.name() != "secret" || !listener.caller.0.is_empty() {
-                    let payload = Bytes::from(format!(r#"{{"record":"{}"}}"#, change.record));
+                    let payload = format!(r#"{{"seq":{},"record":"{}"}}"#, change.seq, change.record).into();
                     deliveries.push(Delivery { change: place, interest: listener.interest, payload });
                 }
             }
@@ -98,6 +113,22 @@ impl Audience for Rc<World> {
         let (release, released) = oneshot::channel();
         self.held.borrow_mut().push_back(release);
         Decision::Later(released.map(|_| decided).boxed_local())
+    }
+
+    fn fetch(&self, after: Seq, up_to: Seq) -> LocalBoxFuture<'static, Fetched> {
+        let fetched = if after.0 < self.expired.get() {
+            Fetched::Expired
+        } else {
+            let log = self.log.borrow();
+            let missed = log.iter().filter(|change| change.seq > after && change.seq <= up_to);
+            Fetched::Page(commit(missed.take(self.page.get()).cloned().collect()))
+        };
+        if !self.slow.get() {
+            return std::future::ready(fetched).boxed_local();
+        }
+        let (release, released) = oneshot::channel();
+        self.held.borrow_mut().push_back(release);
+        released.map(|_| fetched).boxed_local()
     }
 
     fn left(&self, _: &()) {
@@ -131,6 +162,10 @@ impl Wire for Lines {
 
     fn keep_alive(&self, _: &Position, _: bool) -> Frame {
         Frame::from_static(b":\n")
+    }
+
+    fn reset(&self, at: &Position, reason: Reset) -> Frame {
+        format!("id:{at}\nevent:RESET\ndata:{{\"seq\":{},\"reason\":\"{}\"}}\n\n", at.seq, reason.as_str()).into()
     }
 
     fn ending(&self, ending: Ending) -> Frame {
