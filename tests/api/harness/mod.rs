@@ -8,10 +8,12 @@
 mod events;
 mod http;
 mod server;
+mod socket;
 
 pub use events::{Event, Stream};
 pub use http::{Answer, Client, Multipart, Session, query, raw};
 pub use server::{Directory, Program, Server};
+pub use socket::Socket;
 
 /// The superuser of every directory that the harness makes.
 pub const SUPERUSER: (&str, &str) = ("a@example.com", "1234567890");
