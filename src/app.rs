@@ -14,6 +14,7 @@ use rusqlite::Connection;
 use crate::auth::passwords::{Hasher, Policy};
 use crate::auth::{self, AuthCache};
 use crate::ops::data_dir::{self, DataDir, DataDirError};
+use crate::ops::own_settings::{OwnSettings, OwnSettingsCache};
 use crate::ops::rate_limits::RateLimiter;
 use crate::ops::settings::{Settings, SettingsCache};
 use crate::realtime::Realtime;
@@ -42,6 +43,8 @@ pub struct Inner {
     pub readers: Readers,
     pub schema: SchemaCache,
     pub settings: SettingsCache,
+    /// What the reference has no settings for.
+    pub own_settings: OwnSettingsCache,
     /// Hashes and checks passwords, off the workers' threads.
     pub hasher: Hasher,
     /// Auth records and tokens that requests showed lately.
@@ -79,6 +82,7 @@ impl App {
         let DataDir { writer: conn, lock, .. } = data_dir;
         let schema = SchemaCache::new(schema::store::load(&conn)?);
         let settings = SettingsCache::new(Settings::load(&conn)?);
+        let own_settings = OwnSettingsCache::new(OwnSettings::load(&conn)?);
         let hasher = Hasher::start(Policy::load(&conn)?)?;
 
         let realtime = Realtime::default();
@@ -102,6 +106,7 @@ impl App {
             readers,
             schema,
             settings,
+            own_settings,
             hasher,
             auth_cache,
             realtime,

@@ -10,6 +10,7 @@ mod crash;
 mod defects;
 mod directory;
 mod harness;
+mod own_settings;
 mod query;
 mod realtime;
 mod records;
