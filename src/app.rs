@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use headwater_actors::readers::ReaderLimits;
 use headwater_actors::writer::{Writer, WriterLimits};
-use headwater_actors::{Checkpointer, Readers, WriterHandle};
+use headwater_actors::{Checkpointer, Commit, Readers, WriterHandle};
 use rusqlite::Connection;
 
 use crate::auth::passwords::{Hasher, Policy};
@@ -87,7 +87,7 @@ impl App {
 
         let realtime = Realtime::default();
         let published = realtime.clone();
-        let publish = Box::new(move |commit| published.publish(&commit));
+        let publish = Box::new(move |commit: Arc<Commit>| published.publish(&commit));
         let (writer, _) = Writer::start(conn, WriterLimits::default(), publish)?;
         let limits = ReaderLimits { time: config.query_timeout, ..ReaderLimits::default() };
         let readers = Readers::start(&database, limits, data_dir::prepare)?;
