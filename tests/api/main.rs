@@ -5,10 +5,12 @@
 
 mod auth;
 mod bad_input;
+mod change_log;
 mod collections;
 mod crash;
 mod defects;
 mod directory;
+mod epochs;
 mod harness;
 mod own_settings;
 mod query;
