@@ -199,6 +199,7 @@ impl Downstream for Outlet {
         if let Err(error) = self.seal.open(&start) {
             log::warn!("the database could not be sealed: {error}; clients will have to read anew");
         }
+        self.realtime.new_epoch(&start);
     }
 }
 

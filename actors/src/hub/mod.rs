@@ -33,7 +33,7 @@ use futures_util::future::LocalBoxFuture;
 pub use actor::{Hub, HubHandle, LocalHub};
 pub use replay::ReplayId;
 pub use roster::{Listener, Listeners};
-pub use state::{Done, Effects, HubState, HubStats, SetTopics, Since, Ticket, Topics};
+pub use state::{Done, Effects, HubCounts, HubState, HubStats, SetTopics, Since, Ticket, Topics};
 
 use crate::subscription::Subscription;
 use crate::{Change, Commit, Seq};

@@ -40,6 +40,12 @@ pub(super) struct Client<A: Audience> {
     topics: Box<[TopicKey]>,
 }
 
+impl<A: Audience> Client<A> {
+    pub(super) fn topic_count(&self) -> usize {
+        self.topics.len()
+    }
+}
+
 struct Entry<C> {
     caller: C,
     clients: usize,

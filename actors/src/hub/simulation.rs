@@ -21,7 +21,8 @@ use crate::subscription::{Ending, Subscription, SubscriptionLimits};
 use crate::topic::topic_of;
 use crate::{Change, Commit, Position, Seq};
 
-const LIMITS: SubscriptionLimits = SubscriptionLimits { bytes: 1_500, topics: 10, keep_alive: 5, stall: 4 };
+const LIMITS: SubscriptionLimits =
+    SubscriptionLimits { bytes: 1_500, topics: 10, keep_alive: 5, stall: 4, idle: None, lifetime: None };
 const SCHEDULES: u64 = 10_000;
 const STEPS: usize = 120;
 const HELLO: &str = "hello\n\n";
