@@ -9,7 +9,7 @@ use tungstenite::http::{HeaderName, HeaderValue};
 use tungstenite::{Error, Message, WebSocket};
 
 use super::Client;
-use super::http::connect;
+use super::http::try_connect;
 
 /// An open socket.
 pub struct Socket {
@@ -36,21 +36,29 @@ impl Socket {
 
     /// Opens a socket with a query string or headers of its own; the status of the answer if there is no upgrade.
     pub fn open_at(client: &Client, path: &str, headers: &[(&'static str, &str)]) -> Result<Socket, u16> {
+        Socket::try_open_at(client, path, headers).expect("an answer before the end of the connection")
+    }
+
+    /// The same, where the server may be gone: none then.
+    pub fn try_open_at(client: &Client, path: &str, headers: &[(&'static str, &str)]) -> Option<Result<Socket, u16>> {
         let mut request = format!("ws://{}{path}", client.address()).into_client_request().unwrap();
         for (name, value) in headers {
             let value = HeaderValue::from_str(value).unwrap();
             request.headers_mut().insert(HeaderName::from_static(name), value);
         }
-        let (mut socket, _) = match tungstenite::client(request, connect(client.address())) {
+        let (mut socket, _) = match tungstenite::client(request, try_connect(client.address()).ok()?) {
             Ok(opened) => opened,
-            Err(tungstenite::HandshakeError::Failure(Error::Http(answer))) => return Err(answer.status().as_u16()),
-            Err(error) => panic!("{error}"),
+            Err(tungstenite::HandshakeError::Failure(Error::Http(answer))) => {
+                return Some(Err(answer.status().as_u16()));
+            }
+            Err(_) => return None,
         };
         let connect = match socket.read() {
             Ok(Message::Text(text)) => serde_json::from_str(&text).expect("JSON"),
-            other => panic!("{other:?}"),
+            Ok(other) => panic!("{other:?}"),
+            Err(_) => return None,
         };
-        Ok(Socket { socket, connect, early: VecDeque::new(), last: 0 })
+        Some(Ok(Socket { socket, connect, early: VecDeque::new(), last: 0 }))
     }
 
     /// Sends a message with an `id` of its own and returns its answer, `ok` or `error`.
@@ -81,6 +89,11 @@ impl Socket {
 
     pub fn send(&mut self, text: &str) {
         self.write(Message::Text(text.into()));
+    }
+
+    /// False if the server is gone.
+    pub fn try_send(&mut self, text: &str) -> bool {
+        self.socket.send(Message::Text(text.into())).is_ok()
     }
 
     pub fn write(&mut self, message: Message) {
