@@ -158,6 +158,7 @@ impl App {
             Ok(settings) => self.own_settings.replace(settings.into()),
             Err(error) => log::error!("Headwater's settings that another program left cannot be read: {error}"),
         }
+        // Those of another version of their collection are not used any more, but that may have stayed.
         self.auth_cache.forget_all();
     }
 
