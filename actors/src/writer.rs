@@ -200,8 +200,8 @@ impl Writer {
     fn follow_foreign_writes(&mut self) -> rusqlite::Result<Option<Position>> {
         if let Some(foreign) = &mut self.foreign
             && foreign.are_there()
+            && foreign.take(&self.conn)
         {
-            foreign.take();
             // Until it is committed: the transaction may yet fail.
             self.overwritten = true;
         }
