@@ -37,6 +37,13 @@ impl<'a> Select<'a> {
         Select { schema, collection, request, base, builder, conditions: Vec::new(), order: Vec::new() }
     }
 
+    /// Macros are taken at this moment, and not when the first one is met.
+    #[cfg(test)]
+    pub(crate) fn at(&mut self, now: chrono::DateTime<chrono::Utc>) -> &mut Self {
+        self.builder.set_now(now);
+        self
+    }
+
     /// Adds a condition written by the owner: everything may be named in it.
     pub fn rule(&mut self, text: &str) -> Result<&mut Self, QueryError> {
         self.require(text, true)

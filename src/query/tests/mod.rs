@@ -2,6 +2,7 @@
 
 mod conformance;
 mod fixture;
+mod predicate;
 mod properties;
 mod replay;
 mod select;
