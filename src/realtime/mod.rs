@@ -9,8 +9,10 @@ pub mod events;
 mod options;
 mod payload;
 mod questions;
+mod rules;
 pub mod sse;
 mod topic;
+mod viewing;
 mod visibility;
 
 use std::cell::OnceCell;

@@ -14,10 +14,11 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::options::Options;
 use super::payload::payload;
+use super::topic;
 use crate::app::App;
 use crate::query::{Base, QueryError, Select};
 use crate::records::{Record, Shows, expand, present, shows};
-use crate::request::{Caller, Context, RequestInfo};
+use crate::request::{Caller, RequestInfo};
 use crate::schema::{Rule, Schema};
 
 /// How long the rules of one commit may keep a hub waiting.
@@ -44,7 +45,10 @@ struct Subject {
 /// Whether one listener sees a record, and as what.
 pub(super) struct Question {
     pub interest: InterestId,
+    /// Open where it was answered in memory.
     pub rule: Rule,
+    /// The options' filter was not answered in memory.
+    pub asks_filter: bool,
     pub options: Option<Arc<Options>>,
     pub caller: Caller,
 }
@@ -71,8 +75,7 @@ impl Questions {
         let place = self.subjects.len();
         self.subjects.push(Subject { change, action, record });
         for question in questions {
-            let filters = question.options.as_ref().is_some_and(|options| options.filter().is_some());
-            let list = if filters { &mut self.of_filters } else { &mut self.of_rules };
+            let list = if question.asks_filter { &mut self.of_filters } else { &mut self.of_rules };
             list.push_back((place, question));
         }
     }
@@ -150,16 +153,9 @@ fn answer(
     question: &Question,
 ) -> Result<Option<Delivery>, Unanswered> {
     let options = question.options.as_deref();
-    let request = RequestInfo {
-        context: Context::Realtime,
-        method: "GET".into(),
-        query: options.map(|options| options.query.clone()).unwrap_or_default(),
-        headers: options.map(|options| options.headers.clone()).unwrap_or_default(),
-        caller: current(&question.caller, schema),
-        ..RequestInfo::default()
-    };
+    let request = RequestInfo { caller: current(&question.caller, schema), ..topic::request(options) };
     let request = Arc::new(request);
-    let filter = options.and_then(Options::filter);
+    let filter = options.and_then(Options::filter).filter(|_| question.asks_filter);
     if !meets(conn, schema, &subject.record, &request, &question.rule, filter)? {
         return Ok(None);
     }
