@@ -6,6 +6,7 @@
 
 mod client;
 pub mod events;
+pub mod explain;
 mod options;
 mod payload;
 mod questions;

@@ -4,6 +4,7 @@ mod callers;
 mod connect;
 mod delivery;
 mod events;
+mod rules;
 mod scene;
 mod visibility;
 
