@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 pub use cache::parse;
 pub use functions::register_functions;
-pub use predicate::{Elsewhere, Predicate, Standing};
+pub use predicate::{Elsewhere, Predicate, Solution, Standing};
 pub use select::Select;
 pub use statement::Statement;
 

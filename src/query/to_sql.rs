@@ -123,6 +123,12 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// A path as an expression over a row. None if all of several rows would have to be asked.
+    pub(super) fn value(&mut self, scope: &Scope<'a>, path: &Path, any: bool) -> Result<Option<String>, String> {
+        let term = self.path(scope, path, !any)?;
+        Ok(if term.rows.is_some() { None } else { Some(compare::written(&term, self)) })
+    }
+
     fn comparison(&mut self, scope: &Scope<'a>, comparison: &Comparison) -> Result<String, QueryError> {
         let Comparison { left, sign, right } = comparison;
         let wrong = |side, operand: &Operand, reason| {

@@ -34,6 +34,9 @@ pub struct Explanation {
     pub answered: Answered,
     /// The parts for which SQL is needed.
     pub sql: Vec<Part>,
+    /// Where SQL is needed for events: whether one query answers for all who listen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub together: Option<bool>,
     /// The comparisons by which a changed record finds the callers whom it may concern. Empty where all who listen are
     /// asked about, those whom the rule does not tell apart at once.
     pub index: Vec<String>,
@@ -86,6 +89,7 @@ fn asked_by_events(schema: &Schema, collection: &Arc<Collection>, rule: &Rule) -
         let part = |Elsewhere { part, reason }: &Elsewhere| Part { part: part.clone(), reason: reason.clone() };
         Explanation {
             sql: predicate.elsewhere().iter().map(part).collect(),
+            together: (answered == Answered::BySql).then(|| predicate.is_solvable()),
             index: predicate.index().to_vec(),
             ..Explanation::new(rule, answered)
         }
@@ -103,6 +107,12 @@ fn constant(rule: &Rule) -> Result<Explanation, &str> {
 
 impl Explanation {
     fn new(rule: &Rule, answered: Answered) -> Explanation {
-        Explanation { rule: rule.as_text().map(str::to_owned), answered, sql: Vec::new(), index: Vec::new() }
+        Explanation {
+            rule: rule.as_text().map(str::to_owned),
+            answered,
+            sql: Vec::new(),
+            together: None,
+            index: Vec::new(),
+        }
     }
 }

@@ -12,6 +12,7 @@ mod payload;
 mod questions;
 mod rules;
 pub mod sse;
+mod together;
 mod topic;
 mod viewing;
 mod visibility;

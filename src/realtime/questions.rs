@@ -14,9 +14,9 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::options::Options;
 use super::payload::payload;
-use super::topic;
+use super::{together, topic};
 use crate::app::App;
-use crate::query::{Base, QueryError, Select};
+use crate::query::{Base, Predicate, QueryError, Select};
 use crate::records::{Record, Shows, expand, present, shows};
 use crate::request::{Caller, RequestInfo};
 use crate::schema::{Rule, Schema};
@@ -35,11 +35,11 @@ pub(super) struct Questions {
     of_filters: VecDeque<(usize, Question)>,
 }
 
-struct Subject {
+pub(super) struct Subject {
     /// The place of the change in its commit.
-    change: usize,
-    action: Action,
-    record: Record,
+    pub change: usize,
+    pub action: Action,
+    pub record: Record,
 }
 
 /// Whether one listener sees a record, and as what.
@@ -47,6 +47,8 @@ pub(super) struct Question {
     pub interest: InterestId,
     /// Open where it was answered in memory.
     pub rule: Rule,
+    /// The rule as it may be asked for all callers at once; none where that cannot be, or was tried.
+    pub together: Option<Arc<Predicate>>,
     /// The options' filter was not answered in memory.
     pub asks_filter: bool,
     pub options: Option<Arc<Options>>,
@@ -71,7 +73,9 @@ impl Questions {
     }
 
     /// Adds questions about one change.
-    pub(super) fn add(&mut self, change: usize, action: Action, record: Record, questions: Vec<Question>) {
+    pub(super) fn add(&mut self, change: usize, action: Action, mut record: Record, questions: Vec<Question>) {
+        // Whoever was shown it last may have seen more than others may.
+        record.shows = Shows::default();
         let place = self.subjects.len();
         self.subjects.push(Subject { change, action, record });
         for question in questions {
@@ -128,8 +132,15 @@ fn answer_all(
     mut questions: VecDeque<(usize, Question)>,
 ) -> Answers {
     let mut decided = Decided::default();
+    together::answer_rules(conn, schema, &subjects, &mut questions);
+    let enriched = !app.record_hooks.enrich.is_empty();
+    let mut written = together::Written::default();
     while let Some((place, question)) = questions.pop_front() {
         let Some(subject) = subjects.get(place) else { continue };
+        if !enriched && let Some(payload) = written.payload(place, subject, &question) {
+            decided.deliveries.push(Delivery { change: subject.change, interest: question.interest, payload });
+            continue;
+        }
         match answer(app, conn, schema, subject, &question) {
             Ok(delivery) => decided.deliveries.extend(delivery),
             Err(Unanswered::Senseless) => {}

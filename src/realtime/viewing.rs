@@ -123,12 +123,17 @@ impl<'a> Viewing<'a> {
                 None => seen.questions.push(Question {
                     interest: listener.interest,
                     rule: if rule == Answer::Ask { self.rule.clone() } else { Rule::Open },
+                    together: if rule == Answer::Ask { self.together() } else { None },
                     asks_filter: filter == Answer::Ask,
                     options: self.topic.options.clone(),
                     caller: listener.caller.clone(),
                 }),
             }
         }
+    }
+
+    fn together(&self) -> Option<Arc<Predicate>> {
+        self.index.as_ref().map(|index| &index.0).filter(|rule| rule.is_solvable()).cloned()
     }
 
     fn rule(&mut self, caller: &Caller) -> Answer {

@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use super::reach::Reach;
+use super::reach::{self, Reach};
+use super::solve;
 use super::{AuthRead, Class, Column, Compare, Elsewhere, Kind, Node, Operand, Predicate, Read};
 use crate::query::literal::Literal;
 use crate::query::path::{Modifier, Path, Root};
@@ -63,7 +64,8 @@ fn compile(
     };
     let tree = match parse(text) {
         Ok(filter) => compiler.node(&filter),
-        Err(_) => Node::Elsewhere,
+        // Refused for everybody, see below.
+        Err(_) => Node::Any(Vec::new()),
     };
     let Compiler { paths, mut elsewhere, .. } = compiler;
     let kinds: Vec<Kind> = requests
@@ -87,7 +89,11 @@ fn compile(
     }
     // Nobody is found by what only SQL can read.
     let is_read = |path: usize| !kinds.iter().any(|kind| matches!(kind.reads[path], AuthRead::Elsewhere(_)));
-    let reach = Reach::of(&tree, is_read);
+    let spread = reach::spread(&tree);
+    let reach = spread.as_ref().and_then(|spread| Reach::of(spread, is_read));
+    // What clients write is asked together with the rules of what it joins.
+    let solvable = spread.filter(|_| trusted && !elsewhere.is_empty());
+    let alternatives = solvable.and_then(|spread| solve::alternatives(&spread, &paths));
     Predicate {
         collection: collection.clone(),
         tree,
@@ -96,6 +102,7 @@ fn compile(
         kinds,
         elsewhere,
         reach,
+        alternatives,
     }
 }
 
@@ -112,7 +119,11 @@ impl Compiler<'_> {
             Filter::Any(members) => Node::Any(members.iter().map(|member| self.node(member)).collect()),
             Filter::Compare(comparison) => self.comparison(comparison).unwrap_or_else(|reason| {
                 self.elsewhere.push(Elsewhere { part: comparison.to_string(), reason: reason.to_owned() });
-                Node::Elsewhere
+                // The caller's side of it may still find him.
+                if let Some((_, caller)) = solve::link(comparison) {
+                    self.auth(caller);
+                }
+                Node::Elsewhere(Arc::new(comparison.clone()))
             }),
         }
     }

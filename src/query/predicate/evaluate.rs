@@ -46,7 +46,7 @@ impl<'a> At<'a> {
     /// None where SQL has to be asked. There is no negation over comparisons, so that false and NULL are one.
     pub(super) fn holds(&self, node: &Node) -> Option<bool> {
         let (members, end) = match node {
-            Node::Elsewhere => return None,
+            Node::Elsewhere(_) => return None,
             Node::Compare(compare) => return self.compare(compare),
             Node::All(members) => (members, true),
             Node::Any(members) => (members, false),

@@ -8,6 +8,7 @@
 //!
 //! * `compile` looks the names up and tells what has to be asked elsewhere.
 //! * `evaluate` is what `compare` and `to_sql` write, evaluated; `values` is what SQLite makes of values.
+//! * `solve` asks what needs SQL for all callers at once.
 //! * `reach` finds the few callers whom a record may concern.
 //!
 //! [`Base::Snapshot`]: super::Base::Snapshot
@@ -15,6 +16,7 @@
 mod compile;
 mod evaluate;
 mod reach;
+mod solve;
 mod values;
 
 use std::sync::Arc;
@@ -23,10 +25,12 @@ use chrono::{DateTime, Utc};
 
 use self::evaluate::At;
 use self::reach::Reach;
+use self::solve::Alternative;
+pub use self::solve::Solution;
 use super::literal::Literal;
 use super::macros::Macro;
 use super::path::Path;
-use super::tree::Op;
+use super::tree::{Comparison, Op};
 use crate::records::Record;
 use crate::request::{Caller, RequestInfo};
 use crate::schema::{Collection, Schema};
@@ -44,6 +48,8 @@ pub struct Predicate {
     kinds: Vec<Kind>,
     elsewhere: Vec<Elsewhere>,
     reach: Option<Reach>,
+    /// How it is asked for all callers at once; none if it cannot, or need not.
+    alternatives: Option<Vec<Alternative>>,
 }
 
 /// A part that only SQL can answer.
@@ -70,7 +76,7 @@ enum Node {
     All(Vec<Node>),
     Any(Vec<Node>),
     /// To be asked of SQL.
-    Elsewhere,
+    Elsewhere(Arc<Comparison>),
 }
 
 #[derive(Debug)]

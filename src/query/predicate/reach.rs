@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::evaluate::At;
 use super::values::Scalar;
 use super::{Class, Column, Compare, Node, Operand, Read};
-use crate::query::tree::Op;
+use crate::query::tree::{Comparison, Op};
 use crate::records::Record;
 
 /// Alternatives that a rule may spread into.
@@ -35,15 +35,14 @@ enum Alternative {
 
 /// A part of an alternative.
 #[derive(Clone)]
-enum Part {
+pub(super) enum Part {
     Compare(Arc<Compare>),
-    Elsewhere,
+    Elsewhere(Arc<Comparison>),
 }
 
 impl Reach {
     /// None if every caller has to be asked. `is_read`: whether a path of the caller is known in memory.
-    pub(super) fn of(tree: &Node, is_read: impl Fn(usize) -> bool) -> Option<Reach> {
-        let alternatives = spread(tree)?;
+    pub(super) fn of(alternatives: &[Vec<Part>], is_read: impl Fn(usize) -> bool) -> Option<Reach> {
         let mut paths: Vec<usize> = Vec::new();
         for part in alternatives.iter().flatten() {
             if let Some((path, _)) = part.link()
@@ -53,7 +52,7 @@ impl Reach {
                 paths.push(path);
             }
         }
-        paths.into_iter().find_map(|path| Reach::by(path, &alternatives))
+        paths.into_iter().find_map(|path| Reach::by(path, alternatives))
     }
 
     fn by(path: usize, alternatives: &[Vec<Part>]) -> Option<Reach> {
@@ -61,7 +60,7 @@ impl Reach {
         for parts in alternatives {
             let link = parts.iter().find_map(|part| match part {
                 Part::Compare(compare) => part.link().filter(|(own, _)| *own == path).map(|(_, c)| (compare, c)),
-                Part::Elsewhere => None,
+                Part::Elsewhere(_) => None,
             });
             if let Some((compare, column)) = link {
                 reach.alternatives.push(Alternative::Column(column.clone()));
@@ -147,7 +146,7 @@ impl Part {
     fn compare(&self) -> Option<&Arc<Compare>> {
         match self {
             Part::Compare(compare) => Some(compare),
-            Part::Elsewhere => None,
+            Part::Elsewhere(_) => None,
         }
     }
 
@@ -171,9 +170,9 @@ impl Compare {
 }
 
 /// The alternatives of a tree; none if there are too many.
-fn spread(node: &Node) -> Option<Vec<Vec<Part>>> {
+pub(super) fn spread(node: &Node) -> Option<Vec<Vec<Part>>> {
     match node {
-        Node::Elsewhere => Some(vec![vec![Part::Elsewhere]]),
+        Node::Elsewhere(comparison) => Some(vec![vec![Part::Elsewhere(comparison.clone())]]),
         Node::Compare(compare) => Some(vec![vec![Part::Compare(compare.clone())]]),
         Node::Any(members) => {
             let mut all = Vec::new();

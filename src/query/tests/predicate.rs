@@ -136,6 +136,52 @@ fn rule() -> impl Strategy<Value = String> {
     })
 }
 
+/// Rules as owners write them who share records by way of others.
+fn joined_rule() -> impl Strategy<Value = String> {
+    let paths: &[&str] = &[
+        "tags.id",
+        "tags.name",
+        "tags:each",
+        "owner.id",
+        "owner.name",
+        "owner.team",
+        "owner.team.owner",
+        "owner.level",
+        "meta.a",
+        "loc.lon",
+        "owner.role:each",
+        "@collection.teams.owner",
+        "@collection.teams.name",
+        "@collection.people:x.id",
+        "owner.teams_via_owner.name",
+        "owner.teams_via_owner.id",
+        "tags.name:lower",
+        "owner.meta",
+        "owner.role",
+    ];
+    let callers: &[&str] = &[
+        "@request.auth.id",
+        "@request.auth.id",
+        "@request.auth.name",
+        "@request.auth.level",
+        "@request.auth.team",
+        "@request.auth.name:lower",
+        "@request.auth.role",
+    ];
+    let link = (one_of(paths), one_of(&["=", "?=", "?=", "!="][..]), one_of(callers), any::<bool>()).prop_map(
+        |(path, sign, caller, turned)| match turned {
+            true => format!("{caller} {sign} {path}"),
+            false => format!("{path} {sign} {caller}"),
+        },
+    );
+    let free = (one_of(paths), one_of(SIGNS), one_of(LITERALS)).prop_map(|(l, sign, r)| format!("{l} {sign} {r}"));
+    let leaf = prop_oneof![4 => link, 2 => free, 2 => rule()];
+    leaf.prop_recursive(2, 6, 3, |inner| {
+        (prop::collection::vec(inner, 2..4), any::<bool>())
+            .prop_map(|(parts, all)| format!("({})", parts.join(if all { " && " } else { " || " })))
+    })
+}
+
 fn texts() -> impl Strategy<Value = String> {
     prop_oneof![
         8 => one_of(
@@ -229,7 +275,10 @@ fn world() -> World {
     world.insert("teams", serde_json::json!({"id": "t1", "name": "abc", "owner": "u1"}));
     world.insert("people", serde_json::json!({"id": "u1", "name": "abc", "team": "t1"}));
     world.insert("people", serde_json::json!({"id": "u2", "name": "é"}));
+    world.insert("teams", serde_json::json!({"id": "t2", "name": "1", "owner": "u2"}));
+    world.insert("people", serde_json::json!({"id": "1", "name": "u1", "level": 1, "role": ["x", "u1"]}));
     world.insert("tags", serde_json::json!({"id": "x", "name": "1"}));
+    world.insert("tags", serde_json::json!({"id": "u1", "name": "abc"}));
     world
 }
 
@@ -389,6 +438,28 @@ proptest! {
     }
 
     #[test]
+    fn one_query_for_all_callers_answers_as_one_for_each(
+        rule in joined_rule(),
+        record in record("items", false),
+        callers in prop::collection::vec(caller(), 1..5),
+    ) {
+        WORLD.with(|world| {
+            let now = Utc::now();
+            let record = made(world, "items", record);
+            let predicate = Predicate::rule(&world.schema, &record.collection, &rule);
+            let guest = request(world, None, None, "1".to_owned());
+            let Ok(Some(solution)) = predicate.solve(&world.conn, &world.schema, &record, &guest, now) else { return };
+            for caller in callers {
+                let request = request(world, caller, None, "1".to_owned());
+                if let Some(found) = solution.lets(&request) {
+                    let judge = judge(world, &request, Base::Snapshot(&record), &record, now, |s| s.rule(&rule).map(drop));
+                    assert_eq!(found, judge == Some(true), "{rule}\n{:?}\n{:?}", record.values, request.caller.record().map(|r| &r.values));
+                }
+            }
+        });
+    }
+
+    #[test]
     fn callers_of_equal_standing_get_equal_answers(
         rule in rule(),
         record in record("items", true),
@@ -528,6 +599,51 @@ fn what_is_answered_in_memory() {
         let first = predicate.elsewhere().first().map(|part| format!("{}: {}", part.part, part.reason));
         assert_eq!(first.as_deref().unwrap_or(""), elsewhere, "{rule}");
         assert_eq!(predicate.index(), index, "{rule}");
+    }
+}
+
+#[test]
+fn one_query_finds_the_callers_of_a_rule_with_joins() {
+    let world = world();
+    let items = world.collection("items");
+    let item = world.record("items", serde_json::json!({"owner": "u1", "tags": ["x", "u1"], "n": 1}));
+    let now = Utc::now();
+    let cases = [
+        ("tags.id ?= @request.auth.id", Some("x u1")),
+        ("tags:each ?= @request.auth.id && @request.auth.id != 'x'", Some("u1")),
+        ("owner.team.owner = @request.auth.id", Some("u1")),
+        ("@request.auth.id = owner.team.owner || n = 2 || tags.name ?= @request.auth.id", Some("u1 1")),
+        ("n = 1 && (@request.auth.id = 'u2' || owner.team.owner = @request.auth.id)", Some("u1 u2")),
+        ("owner.team.name = 'abc' && n = 1", Some("u1 u2 x 1")),
+        ("owner.team.name = 'abc' && owner.team.owner = @request.auth.id", Some("u1")),
+        ("owner.team.name = 'no' && owner.team.owner = @request.auth.id", Some("")),
+        ("@collection.teams.name ?= 'abc' && @collection.teams.owner ?= @request.auth.id", Some("u1")),
+        ("@collection.teams.owner ?= @request.auth.id", Some("u1 u2")),
+        ("tags.id = @request.auth.id", None),
+        ("tags.id ?!= @request.auth.id", None),
+        ("tags.id ?= @request.auth.id && tags.name ?= @request.auth.name", None),
+    ];
+    for (rule, expected) in cases {
+        let predicate = Predicate::rule(&world.schema, items, rule);
+        let guest = RequestInfo::default();
+        let solution = predicate.solve(&world.conn, &world.schema, &item, &guest, now).unwrap();
+        let found = solution.map(|solution| {
+            let lets = |id: &&str| {
+                let mut person = Record::blank(world.collection("people").clone());
+                person.set("id", (*id).to_owned());
+                let request = RequestInfo { caller: Caller::of(Arc::new(person)), ..RequestInfo::default() };
+                solution.lets(&request).unwrap()
+            };
+            ["u1", "u2", "x", "1"].into_iter().filter(lets).collect::<Vec<_>>()
+        });
+        let expected = expected.map(|ids| ids.split(' ').filter(|id| !id.is_empty()).collect::<Vec<_>>());
+        let sorted = |ids: Option<Vec<&'static str>>| {
+            ids.map(|mut ids| {
+                ids.sort_unstable();
+                ids
+            })
+        };
+        assert_eq!(sorted(found), sorted(expected), "{rule}");
     }
 }
 

@@ -144,6 +144,57 @@ fn listeners_follow_a_change_of_the_rule_and_of_its_fields() {
 }
 
 #[test]
+fn rules_with_relations_are_answered_for_all_at_once() {
+    let server = start();
+    let superuser = server.superuser();
+    let users = superuser.get("/api/collections/users").ok()["id"].clone();
+    let boss = json!({ "name": "boss", "type": "relation", "collectionId": users, "maxSelect": 1 });
+    let members = json!({ "name": "members", "type": "relation", "collectionId": users, "maxSelect": 99 });
+    let teams = collection(&server, "teams", json!({ "fields": [boss, members] }));
+    let team = json!({ "name": "team", "type": "relation", "collectionId": teams["id"], "maxSelect": 1 });
+    let hidden = json!({ "name": "secret", "type": "text", "hidden": true });
+    collection(&server, "tasks", json!({ "fields": [team, hidden] }));
+    let mut crowd = crowd(&server);
+    let mut all = Stream::subscribed(&superuser, &["tasks/*"]);
+    let ids: Vec<Json> = crowd.iter().map(|(record, _, _)| record["id"].clone()).collect();
+    let team = create(&superuser, "teams", json!({ "boss": ids[2], "members": [ids[5], ids[6]] }));
+    let everybody: Vec<usize> = (0..CROWD).collect();
+    let cases: [(&str, &[usize]); 7] = [
+        ("team.boss = @request.auth.id", &[2]),
+        ("team.members.id ?= @request.auth.id", &[5, 6]),
+        ("@request.auth.id != '' && (team.boss = @request.auth.id || team.members.id ?= @request.auth.id)", &[2, 5, 6]),
+        ("team.boss.name = 'u2' && @request.auth.name > 'u8'", &[9]),
+        ("team.boss.name = 'u2'", &everybody),
+        ("team.boss.name = 'u3' || n = 2", &[]),
+        // Not for all at once: every member counts.
+        ("team.members.id = @request.auth.id || team.boss = @request.auth.id", &[2]),
+    ];
+    for (rule, expected) in cases {
+        set_rule(&server, rule);
+        create(&superuser, "tasks", json!({ "team": team["id"], "secret": "s" }));
+        assert_eq!(all.next().record()["secret"], "s");
+        let mark = create(&server.guest(), "marks", json!({}));
+        let mut heard = Vec::new();
+        for (place, (_, _, stream)) in crowd.iter_mut().enumerate() {
+            loop {
+                let event = stream.next();
+                if event.name == "marks/*" {
+                    break assert_eq!(event.record()["id"], mark["id"]);
+                }
+                assert!(event.record().get("secret").is_none(), "{rule}");
+                heard.push(place);
+            }
+        }
+        assert_eq!(heard, expected, "{rule}");
+    }
+    // Who leaves a team does not hear of its tasks any more.
+    set_rule(&server, "team.members.id ?= @request.auth.id");
+    update(&superuser, "teams", id(&team), json!({ "members": [ids[7]] }));
+    create(&superuser, "tasks", json!({ "team": team["id"] }));
+    assert_eq!(hearers(&server, &mut crowd), [7]);
+}
+
+#[test]
 fn listeners_follow_a_change_of_their_own_record() {
     let server = start();
     tasks(&server, "title = @request.auth.name || (@request.auth.verified = true && n = 9)");
@@ -219,18 +270,20 @@ fn rules_are_explained_to_superusers() {
     let path = "/api/collections/tasks/rules/explain";
     let explained = superuser.get(path).ok();
     let rule = |rule: Json, answered: &str, sql: Json, index: Json| json!({ "rule": rule, "answered": answered, "sql": sql, "index": index });
+    let mut list = rule(
+        json!("owner = @request.auth.id || owner.name = 'x'"),
+        "by SQL",
+        json!([{ "part": "owner.name = 'x'", "reason": "it follows a relation" }]),
+        json!([]),
+    );
+    list["together"] = json!(true);
     let of_a_write = "a write asks it within its own transaction; events do not";
     assert_eq!(
         explained,
         json!({
             "collection": "tasks",
             "rules": {
-                "list": rule(
-                    json!("owner = @request.auth.id || owner.name = 'x'"),
-                    "by SQL",
-                    json!([{ "part": "owner.name = 'x'", "reason": "it follows a relation" }]),
-                    json!([]),
-                ),
+                "list": list,
                 "view": rule(json!(OWN), "in memory", json!([]), json!(["owner = @request.auth.id"])),
                 "create": rule(json!(""), "open", json!([]), json!([])),
                 "update": rule(
