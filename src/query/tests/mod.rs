@@ -3,6 +3,7 @@
 mod conformance;
 mod fixture;
 mod predicate;
+mod predicate_properties;
 mod properties;
 mod replay;
 mod select;
