@@ -6,13 +6,17 @@
 
 mod client;
 pub mod events;
+pub mod explain;
 mod missed;
 mod options;
 mod payload;
 mod questions;
+mod rules;
 pub mod sse;
 mod stats;
+mod together;
 mod topic;
+mod viewing;
 mod visibility;
 pub(crate) mod wish;
 pub mod ws;

@@ -2,14 +2,15 @@
 
 use std::collections::VecDeque;
 use std::net::TcpStream;
+use std::time::Instant;
 
 use serde_json::{Value as Json, json};
 use tungstenite::client::IntoClientRequest;
 use tungstenite::http::{HeaderName, HeaderValue};
 use tungstenite::{Error, Message, WebSocket};
 
-use super::Client;
 use super::http::try_connect;
+use super::{Client, PATIENCE};
 
 /// An open socket.
 pub struct Socket {
@@ -119,7 +120,10 @@ impl Socket {
 
     /// The next text, or the code that the socket was closed with; 1006 without one.
     pub fn frame(&mut self) -> Result<String, u16> {
+        let begin = Instant::now();
         loop {
+            // Signs of life are no reason to go on waiting.
+            assert!(begin.elapsed() < PATIENCE, "no message came");
             match self.socket.read() {
                 Ok(Message::Text(text)) => return Ok(text.to_string()),
                 Ok(Message::Close(frame)) => return Err(frame.map_or(1005, |frame| frame.code.into())),
