@@ -7,6 +7,7 @@
 mod client;
 pub mod events;
 pub mod explain;
+mod live;
 mod missed;
 mod options;
 mod payload;

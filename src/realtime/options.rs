@@ -16,6 +16,8 @@ pub(super) struct Options {
     pub headers: Headers,
     /// Which parts of the record to show; all if empty.
     pub fields: Fields,
+    /// A live query: a page of what there is, and then what becomes of it.
+    pub live: bool,
 }
 
 #[derive(Deserialize)]
@@ -24,6 +26,8 @@ struct Raw {
     query: Json,
     #[serde(default)]
     headers: Json,
+    #[serde(default)]
+    live: Json,
 }
 
 impl Options {
@@ -37,7 +41,7 @@ impl Options {
         let headers = object(raw.headers).into_iter().map(|(name, value)| (snake_case(&name), as_text(value)));
         // A list of fields that cannot be understood picks nothing out.
         let fields = query.get("fields").and_then(|fields| Fields::parse(fields).ok()).unwrap_or_default();
-        Some(Options { headers: headers.collect(), fields, query })
+        Some(Options { headers: headers.collect(), fields, query, live: raw.live == Json::Bool(true) })
     }
 
     fn text(&self, name: &str) -> Option<&str> {
@@ -52,6 +56,11 @@ impl Options {
     /// The text of [`Options::fields`], if it picks anything out.
     pub(super) fn picked(&self) -> Option<&str> {
         if self.fields.is_empty() { None } else { self.text("fields") }
+    }
+
+    /// A live query of the first so many in some order.
+    pub(super) fn is_window(&self) -> bool {
+        self.live && self.text("sort").is_some() && self.text("perPage").is_some()
     }
 
     /// Relations to show with the record.

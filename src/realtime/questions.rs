@@ -13,7 +13,7 @@ use headwater_actors::hub::{Decided, Delivery, InterestId};
 use rusqlite::{Connection, ErrorCode};
 
 use super::options::Options;
-use super::payload::payload;
+use super::payload::{leave, payload};
 use super::{together, topic};
 use crate::app::App;
 use crate::query::{Base, Predicate, QueryError, Select};
@@ -40,6 +40,8 @@ pub(super) struct Subject {
     pub change: usize,
     pub action: Action,
     pub record: Record,
+    /// As it was before an update.
+    pub before: Option<Record>,
 }
 
 /// Whether one listener sees a record, and as what.
@@ -73,11 +75,11 @@ impl Questions {
     }
 
     /// Adds questions about one change.
-    pub(super) fn add(&mut self, change: usize, action: Action, mut record: Record, questions: Vec<Question>) {
+    pub(super) fn add(&mut self, mut subject: Subject, questions: Vec<Question>) {
         // Whoever was shown it last may have seen more than others may.
-        record.shows = Shows::default();
+        subject.record.shows = Shows::default();
         let place = self.subjects.len();
-        self.subjects.push(Subject { change, action, record });
+        self.subjects.push(subject);
         for question in questions {
             let list = if question.asks_filter { &mut self.of_filters } else { &mut self.of_rules };
             list.push_back((place, question));
@@ -167,9 +169,28 @@ fn answer(
     let request = RequestInfo { caller: current(&question.caller, schema), ..topic::request(options) };
     let request = Arc::new(request);
     let filter = options.and_then(Options::filter).filter(|_| question.asks_filter);
-    if !meets(conn, schema, &subject.record, &request, &question.rule, filter)? {
+    let word = if options.is_some_and(|options| options.live) {
+        let belongs = |record: &Record| meets(conn, schema, record, &request, &question.rule, filter);
+        let was = match (subject.action, &subject.before) {
+            (Action::Update, Some(before)) => belongs(before)?,
+            (Action::Delete, _) => belongs(&subject.record)?,
+            _ => false,
+        };
+        let is = subject.action != Action::Delete && belongs(&subject.record)?;
+        match (was, is) {
+            (false, false) => return Ok(None),
+            (true, false) => {
+                let payload = leave(subject.record.id());
+                return Ok(Some(Delivery { change: subject.change, interest: question.interest, payload }));
+            }
+            (false, true) => "enter",
+            (true, true) => "change",
+        }
+    } else if meets(conn, schema, &subject.record, &request, &question.rule, filter)? {
+        subject.action.as_str()
+    } else {
         return Ok(None);
-    }
+    };
     let mut record = subject.record.clone();
     record.shows = Shows::default();
     if !shows::decide_without_database(std::slice::from_mut(&mut record), &request) {
@@ -187,7 +208,7 @@ fn answer(
         log::warn!("realtime: a handler kept an event back: {error}");
         Unanswered::Senseless
     })?;
-    let payload = payload(&record, subject.action, options);
+    let payload = payload(&record, word, options);
     Ok(Some(Delivery { change: subject.change, interest: question.interest, payload }))
 }
 

@@ -91,14 +91,14 @@ impl Written {
     /// What a listener sees about whom nothing is left to ask; none where there is.
     pub(super) fn payload(&mut self, place: usize, subject: &Subject, question: &Question) -> Option<Bytes> {
         let options = question.options.as_deref();
-        let expands = options.is_some_and(|options| options.expand().is_some());
+        let expands = options.is_some_and(|options| options.expand().is_some() || options.live);
         let is_open = question.rule == Rule::Open && !question.asks_filter && !expands;
         // Superusers see more, and of auth records each sees something else.
         if !is_open || question.caller.is_superuser() || subject.record.collection.is_auth() {
             return None;
         }
         let key = (place, question.options.as_ref().map(Arc::as_ptr));
-        let written = self.0.entry(key).or_insert_with(|| payload(&subject.record, subject.action, options));
+        let written = self.0.entry(key).or_insert_with(|| payload(&subject.record, subject.action.as_str(), options));
         Some(written.clone())
     }
 }

@@ -32,6 +32,11 @@ impl Topic {
         Topic { is_record, options: Options::of(text).map(Arc::new), filter: RefCell::default() }
     }
 
+    /// A live query.
+    pub(super) fn is_live(&self) -> bool {
+        self.options.as_ref().is_some_and(|options| options.live)
+    }
+
     /// The rule that decides about this topic: as for a list, or as for a look at one record.
     pub(super) fn asked(&self) -> Asked {
         if self.is_record { Asked::View } else { Asked::List }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use headwater_actors::Action;
 use headwater_actors::hub::{Delivery, Listener, TopicListeners};
 
-use super::payload::payload;
+use super::payload::{leave, payload};
 use super::questions::Question;
 use super::rules::{Asked, Index, Rules};
 use super::topic::{Topic, request};
@@ -24,13 +24,15 @@ pub(super) struct Subject {
     pub action: Action,
     /// As it was after the change; before it, for a delete.
     pub record: Record,
-    /// What was written so far: by what is shown and by which fields.
-    payloads: HashMap<(Shows, Option<Box<str>>), Bytes>,
+    /// As it was before an update.
+    pub before: Option<Record>,
+    /// What was written so far: as what, by what is shown and by which fields.
+    payloads: HashMap<(&'static str, Shows, Option<Box<str>>), Bytes>,
 }
 
 impl Subject {
-    pub(super) fn new(place: usize, action: Action, record: Record) -> Subject {
-        Subject { place, action, record, payloads: HashMap::new() }
+    pub(super) fn new(place: usize, action: Action, record: Record, before: Option<Record>) -> Subject {
+        Subject { place, action, record, before, payloads: HashMap::new() }
     }
 }
 
@@ -63,7 +65,7 @@ pub(super) struct Viewing<'a> {
     /// Whether the record meets the topic's filter, once it was asked: the same for all but superusers.
     filter: Option<Answer>,
     /// What was written of the record for this topic.
-    written: Vec<(Shows, Bytes)>,
+    written: Vec<((&'static str, Shows), Bytes)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +97,9 @@ impl<'a> Viewing<'a> {
     }
 
     pub(super) fn show(mut self, audience: &Visibility, listeners: &TopicListeners<'_, Visibility>, seen: &mut Seen) {
+        if self.topic.is_live() {
+            return listeners.all().for_each(|listener| self.show_live(&listener, seen));
+        }
         let Some(index) = self.index.clone() else {
             return listeners.all().for_each(|listener| self.show_group(&mut std::iter::once(listener), seen));
         };
@@ -115,7 +120,7 @@ impl<'a> Viewing<'a> {
             return;
         }
         for listener in std::iter::once(first).chain(group) {
-            match self.written(&listener, rule, filter) {
+            match self.written(&listener, self.subject.action.as_str(), rule, filter) {
                 Some(payload) => {
                     let delivery = Delivery { change: self.subject.place, interest: listener.interest, payload };
                     seen.deliveries.push(delivery);
@@ -132,11 +137,69 @@ impl<'a> Viewing<'a> {
         }
     }
 
+    /// What becomes of the record in a live query: whether it belonged to it before, and does now.
+    fn show_live(&mut self, listener: &Listener<'_, Visibility>, seen: &mut Seen) {
+        let place = self.subject.place;
+        let belongs = |viewing: &mut Self, record: &Record| viewing.belongs(record, listener.caller);
+        let (was, is) = match (self.subject.action, self.subject.before.clone()) {
+            (Action::Create, _) => (Answer::No, belongs(self, &self.subject.record.clone())),
+            (Action::Delete, _) => (belongs(self, &self.subject.record.clone()), Answer::No),
+            (Action::Update, Some(before)) => (belongs(self, &before), belongs(self, &self.subject.record.clone())),
+            (Action::Update, None) => (Answer::Ask, Answer::Ask),
+        };
+        let word = match (was, is) {
+            (Answer::No, Answer::No) => return,
+            (Answer::Yes, Answer::No) => {
+                let payload = leave(self.subject.record.id());
+                return seen.deliveries.push(Delivery { change: place, interest: listener.interest, payload });
+            }
+            (Answer::No, Answer::Yes) => "enter",
+            (Answer::Yes, Answer::Yes) => "change",
+            _ => "",
+        };
+        let written = if word.is_empty() { None } else { self.written(listener, word, Answer::Yes, Answer::Yes) };
+        match written {
+            Some(payload) => {
+                seen.deliveries.push(Delivery { change: place, interest: listener.interest, payload });
+            }
+            None => seen.questions.push(Question {
+                interest: listener.interest,
+                rule: if listener.caller.is_superuser() { Rule::Open } else { self.rule.clone() },
+                together: None,
+                asks_filter: true,
+                options: self.topic.options.clone(),
+                caller: listener.caller.clone(),
+            }),
+        }
+    }
+
+    /// Whether a record meets the rule and the filter, as far as memory can tell.
+    fn belongs(&mut self, record: &Record, caller: &Caller) -> Answer {
+        let rule = self.rule_of(record, caller);
+        if rule == Answer::No {
+            return rule;
+        }
+        let filter = match self.topic.filter(self.moment.schema, &record.collection) {
+            None => Answer::Yes,
+            Some(_) if caller.is_superuser() => Answer::Ask,
+            Some(predicate) => {
+                self.request.caller = caller.clone();
+                predicate.holds(record, &self.request, self.moment.now).into()
+            }
+        };
+        if rule == Answer::Ask && filter == Answer::Yes { rule } else { filter }
+    }
+
     fn together(&self) -> Option<Arc<Predicate>> {
         self.index.as_ref().map(|index| &index.0).filter(|rule| rule.is_solvable()).cloned()
     }
 
     fn rule(&mut self, caller: &Caller) -> Answer {
+        let record = self.subject.record.clone();
+        self.rule_of(&record, caller)
+    }
+
+    fn rule_of(&mut self, record: &Record, caller: &Caller) -> Answer {
         match (&self.rule, &self.index) {
             _ if caller.is_superuser() => Answer::Yes,
             (Rule::Open, _) => Answer::Yes,
@@ -144,7 +207,7 @@ impl<'a> Viewing<'a> {
             (Rule::When(_), None) => Answer::Ask,
             (Rule::When(_), Some(index)) => {
                 self.request.caller = caller.clone();
-                index.0.holds(&self.subject.record, &self.request, self.moment.now).into()
+                index.0.holds(record, &self.request, self.moment.now).into()
             }
         }
     }
@@ -164,7 +227,13 @@ impl<'a> Viewing<'a> {
     }
 
     /// The record as this listener sees it; none where the database has to be asked.
-    fn written(&mut self, listener: &Listener<'_, Visibility>, rule: Answer, filter: Answer) -> Option<Bytes> {
+    fn written(
+        &mut self,
+        listener: &Listener<'_, Visibility>,
+        word: &'static str,
+        rule: Answer,
+        filter: Answer,
+    ) -> Option<Bytes> {
         let options = self.topic.options.as_deref();
         let expands = options.is_some_and(|options| options.expand().is_some());
         if self.moment.enriched || expands || rule == Answer::Ask || filter == Answer::Ask {
@@ -178,13 +247,13 @@ impl<'a> Viewing<'a> {
             record.shows.email = self.manage.as_ref()?.holds(record, &self.request, self.moment.now)?;
         }
         let shows = record.shows;
-        if let Some((_, written)) = self.written.iter().find(|(own, _)| *own == shows) {
+        if let Some((_, written)) = self.written.iter().find(|(own, _)| *own == (word, shows)) {
             return Some(written.clone());
         }
         let fields = options.and_then(|options| options.picked()).map(Box::from);
-        let written = self.subject.payloads.entry((shows, fields));
-        let written = written.or_insert_with(|| payload(record, self.subject.action, options)).clone();
-        self.written.push((shows, written.clone()));
+        let written = self.subject.payloads.entry((word, shows, fields));
+        let written = written.or_insert_with(|| payload(record, word, options)).clone();
+        self.written.push(((word, shows), written.clone()));
         Some(written)
     }
 }

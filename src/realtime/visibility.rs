@@ -12,13 +12,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chrono::Utc;
 use futures_util::future::LocalBoxFuture;
-use headwater_actors::hub::{Audience, Decided, Decision, Fetched, Listeners, Outgoing, Recheck, Standing};
+use headwater_actors::hub::{
+    Audience, Decided, Decision, Fetched, Listeners, Liveness, Outgoing, Recheck, Snapshot, Standing,
+};
 use headwater_actors::{Action, Change, Commit, Seq};
 
 use super::ClientId;
 use super::events::Message;
+use super::live;
 use super::missed;
-use super::questions::Questions;
+use super::questions::{self, Questions};
 use super::rules::{Index, Rules};
 use super::topic::Topic;
 use super::viewing::{Moment, Seen, Subject, Viewing};
@@ -83,15 +86,16 @@ impl Audience for Visibility {
             if topics.peek().is_none() {
                 continue;
             }
-            let Some(record) = record(&schema, change) else { continue };
-            let mut subject = Subject::new(place, change.action, record);
+            let Some((record, before)) = records(&schema, change) else { continue };
+            let mut subject = Subject::new(place, change.action, record, before);
             let mut seen = Seen::default();
             for topic in topics {
                 Viewing::new(&moment, &mut subject, topic.topic()).show(self, &topic, &mut seen);
             }
             decided.deliveries.append(&mut seen.deliveries);
             if !seen.questions.is_empty() {
-                questions.add(place, change.action, subject.record, seen.questions);
+                let Subject { action, record, before, .. } = subject;
+                questions.add(questions::Subject { change: place, action, record, before }, seen.questions);
             }
         }
         if questions.is_empty() {
@@ -106,6 +110,18 @@ impl Audience for Visibility {
 
     fn fetch(&self, after: Seq, up_to: Seq) -> LocalBoxFuture<'static, Fetched> {
         Box::pin(missed::fetch(self.app.clone(), after, up_to))
+    }
+
+    fn liveness(&self, text: &str) -> Liveness {
+        live::liveness(text)
+    }
+
+    fn snapshot(&self, text: &str, caller: &Caller) -> LocalBoxFuture<'static, Snapshot> {
+        Box::pin(live::snapshot(self.app.clone(), text.to_owned(), caller.clone()))
+    }
+
+    fn differences(&self, before: &[(Arc<str>, Bytes)], after: &[(Arc<str>, Bytes)]) -> Vec<Bytes> {
+        live::differences(before, after)
     }
 
     fn inspects(&self) -> bool {
@@ -139,7 +155,10 @@ fn collection(schema: &Schema, change: &Change) -> Option<Arc<Collection>> {
     subject.downcast().ok()
 }
 
-/// What a change is about: the record after it, or before it for a delete.
-fn record(schema: &Schema, change: &Change) -> Option<Record> {
-    Some(Record::from_row(collection(schema, change)?, change.row()?))
+/// What a change is about: the record after it, or before it for a delete; and as it was before an update.
+fn records(schema: &Schema, change: &Change) -> Option<(Record, Option<Record>)> {
+    let collection = collection(schema, change)?;
+    let before = change.before.as_ref().filter(|_| change.action == Action::Update);
+    let before = before.map(|row| Record::from_row(collection.clone(), row));
+    Some((Record::from_row(collection, change.row()?), before))
 }

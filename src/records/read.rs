@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use headwater_actors::{Seq, change_log};
 use rusqlite::Connection;
 
 use super::hooks::{ListEvent, ViewEvent};
@@ -13,7 +14,7 @@ use super::{Authority, Record, RecordError, request_hook};
 use crate::app::App;
 use crate::query::{Base, Select};
 use crate::request::RequestInfo;
-use crate::schema::Collection;
+use crate::schema::{Collection, Rule};
 
 const DEFAULT_PER_PAGE: i64 = 30;
 const MAX_PER_PAGE: i64 = 1000;
@@ -61,11 +62,34 @@ pub struct List {
     pub json: Vec<u8>,
     /// The caller's filter was narrowed by a rule and found nothing: guessing at what the rule hides looks like this.
     pub is_empty_search: bool,
+    /// The last change that the page knows of, and the ids of its records; nothing where nobody asked.
+    pub(crate) at: Seq,
+    pub(crate) ids: Vec<String>,
 }
 
 /// A page of the records that the list rule lets the caller see.
 pub async fn list(app: &App, collection: &Arc<Collection>, request: RequestInfo) -> Result<List, RecordError> {
-    let gate = Gate::of(&collection.rules.list, &request, Authority::Rules)?;
+    list_page(app, collection, &collection.rules.list, request, false).await
+}
+
+/// The same by a rule of its own, and with what it stands for: everything up to a position, and nothing after it.
+pub(crate) async fn list_at(
+    app: &App,
+    collection: &Arc<Collection>,
+    rule: &Rule,
+    request: RequestInfo,
+) -> Result<List, RecordError> {
+    list_page(app, collection, rule, request, true).await
+}
+
+async fn list_page(
+    app: &App,
+    collection: &Arc<Collection>,
+    rule: &Rule,
+    request: RequestInfo,
+    positioned: bool,
+) -> Result<List, RecordError> {
+    let gate = Gate::of(rule, &request, Authority::Rules)?;
     let asked = Page::of(&request)?;
     let schema = app.schema.current();
 
@@ -100,7 +124,7 @@ pub async fn list(app: &App, collection: &Arc<Collection>, request: RequestInfo)
         Ok((records, asked.info(total)))
     };
     if !app.record_hooks.list.is_empty() {
-        let (records, page) = app.readers.run(fetch).await??;
+        let (records, page, at) = app.readers.run(move |conn| fetch_at(conn, positioned, fetch)).await??;
         let event = ListEvent { app: job_app, collection, records, page, request };
         let presentation = Arc::new(presentation);
         let show = move |event: &ListEvent| {
@@ -110,7 +134,8 @@ pub async fn list(app: &App, collection: &Arc<Collection>, request: RequestInfo)
             let job = move |conn: &Connection| {
                 presentation.prepare(&app, conn, &schema, &mut records, &request)?;
                 let json = presentation.page(&records, page);
-                Ok(List { json, is_empty_search: is_search && records.is_empty() })
+                let ids = if positioned { ids(&records) } else { Vec::new() };
+                Ok(List { json, is_empty_search: is_search && records.is_empty(), at, ids })
             };
             async move { readers.run(job).await? }
         };
@@ -118,12 +143,34 @@ pub async fn list(app: &App, collection: &Arc<Collection>, request: RequestInfo)
     }
     app.readers
         .run(move |conn| {
-            let (mut records, page) = fetch(conn)?;
+            let (mut records, page, at) = fetch_at(conn, positioned, fetch)?;
             presentation.prepare(&job_app, conn, &schema, &mut records, &request)?;
             let json = presentation.page(&records, page);
-            Ok(List { json, is_empty_search: is_search && records.is_empty() })
+            let ids = if positioned { ids(&records) } else { Vec::new() };
+            Ok(List { json, is_empty_search: is_search && records.is_empty(), at, ids })
         })
         .await?
+}
+
+/// Reads a page, and if asked the position at which it is read.
+fn fetch_at(
+    conn: &Connection,
+    positioned: bool,
+    fetch: impl FnOnce(&Connection) -> Result<(Vec<Record>, PageInfo), RecordError>,
+) -> Result<(Vec<Record>, PageInfo, Seq), RecordError> {
+    if !positioned {
+        return fetch(conn).map(|(records, page)| (records, page, Seq::ZERO));
+    }
+    // One view of the database for both.
+    let transaction = conn.unchecked_transaction()?;
+    let at = change_log::last(conn)?;
+    let (records, page) = fetch(conn)?;
+    transaction.finish()?;
+    Ok((records, page, at))
+}
+
+fn ids(records: &[Record]) -> Vec<String> {
+    records.iter().map(|record| record.id().to_owned()).collect()
 }
 
 /// A query that fails while it runs is the fault of who wrote it; a broken database is not.

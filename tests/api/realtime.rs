@@ -4,6 +4,7 @@ mod callers;
 mod connect;
 mod delivery;
 mod events;
+mod live;
 mod resume;
 mod rules;
 mod scene;

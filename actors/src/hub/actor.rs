@@ -341,8 +341,8 @@ struct Demote(ClientKey);
 impl<A: Audience> Handler<Demote> for Hub<A> {
     type Result = ();
 
-    fn handle(&mut self, Demote(key): Demote, _: &mut Context<Self>) {
-        self.state.borrow_mut().demote(key);
+    fn handle(&mut self, Demote(key): Demote, ctx: &mut Context<Self>) {
+        self.act(ctx, |state| state.demote(key));
     }
 }
 

@@ -14,6 +14,7 @@
 
 mod actor;
 mod flusher;
+mod live;
 mod post;
 mod recent;
 mod replay;
@@ -32,6 +33,7 @@ use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 
 pub use actor::{Hub, HubHandle, LocalHub};
+pub use live::{Liveness, Snapshot};
 pub use replay::ReplayId;
 pub use roster::{Listener, Listeners, TopicListeners};
 pub use standing::Standing;
@@ -76,6 +78,17 @@ pub trait Audience: Sized + 'static {
 
     /// Changes from the log, for those who missed them: after `after` and up to `up_to`, as many as make a page.
     fn fetch(&self, after: Seq, up_to: Seq) -> LocalBoxFuture<'static, Fetched>;
+
+    /// What a subscription's text asks for.
+    fn liveness(&self, _text: &str) -> Liveness {
+        Liveness::Events
+    }
+
+    /// The page of a live query, with the position that it was read at.
+    fn snapshot(&self, text: &str, caller: &Self::Caller) -> LocalBoxFuture<'static, Snapshot>;
+
+    /// What to tell a client who knows the one state of a window and not the other.
+    fn differences(&self, before: &[(Arc<str>, Bytes)], after: &[(Arc<str>, Bytes)]) -> Vec<Bytes>;
 
     /// True while [`Audience::outgoing`] wants to see every message to every client. Nothing is shared then.
     fn inspects(&self) -> bool {

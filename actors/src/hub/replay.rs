@@ -40,6 +40,10 @@ pub(super) struct Replay<A: Audience> {
 }
 
 impl<A: Audience> Replay<A> {
+    pub(super) fn new(id: ReplayId, at: Seq) -> Replay<A> {
+        Replay { id, roster: Roster::new(), at, deciding: None, fresh: false, after: Vec::new() }
+    }
+
     pub(super) fn has(&self, client: ClientKey) -> bool {
         self.roster.client(client).is_some()
     }
@@ -64,13 +68,16 @@ impl<A: Audience> HubState<A> {
             return;
         };
         let held = self.roster.texts(key);
+        // A live query begins anew with what there is.
+        let (live, texts) = self.part_live(texts);
         let (kept, new): (Vec<String>, Vec<String>) = texts.iter().cloned().partition(|text| held.contains(text));
         if seq == self.delivered || new.is_empty() {
-            self.roster.set_topics(&self.audience, key, &texts, self.delivered);
+            let all = [live, texts].concat();
+            self.roster.set_topics(&self.audience, key, &all, self.delivered);
             return;
         }
         // Also what it keeps goes on in the replay, so that everything comes in order.
-        self.roster.set_topics(&self.audience, key, &[], self.delivered);
+        self.roster.set_topics(&self.audience, key, &live, self.delivered);
         let Some(client) = self.roster.client(key) else { return };
         let (subscription, data) = (client.subscription.clone(), client.data.clone());
         let caller = self.roster.caller_of(client).cloned().unwrap_or_default();
@@ -79,10 +86,8 @@ impl<A: Audience> HubState<A> {
         let id = match self.replays.iter().find(|replay| replay.fresh && replay.at == seq) {
             Some(replay) => replay.id,
             None => {
-                self.last_replay += 1;
-                let id = ReplayId(self.last_replay);
-                let roster = Roster::new();
-                self.replays.push(Replay { id, roster, at: seq, deciding: None, fresh: true, after: Vec::new() });
+                let id = self.next_replay();
+                self.replays.push(Replay { fresh: true, ..Replay::new(id, seq) });
                 // Others who come back at this moment, after a restart say, share it.
                 self.effects.paused.push(id);
                 id
@@ -93,6 +98,11 @@ impl<A: Audience> HubState<A> {
             replay.roster.set_topics(&self.audience, key, &kept, self.delivered);
             replay.roster.set_topics(&self.audience, key, &texts, seq);
         }
+    }
+
+    pub(super) fn next_replay(&mut self) -> ReplayId {
+        self.last_replay += 1;
+        ReplayId(self.last_replay)
     }
 
     /// Tells clients that they cannot go on where they were.
@@ -217,6 +227,10 @@ impl<A: Audience> HubState<A> {
         let replays: Vec<ReplayId> = self.replays.iter().map(|replay| replay.id).collect();
         replays.into_iter().for_each(|id| self.join(id));
         self.roster.restart(at.seq);
+        if self.roster.live > 0 {
+            let keys: Vec<ClientKey> = self.roster.clients().map(|client| client.subscription.key).collect();
+            keys.into_iter().for_each(|key| self.restart_all_live(key));
+        }
         let keys: Vec<ClientKey> = self.roster.clients().map(|client| client.subscription.key).collect();
         self.reset(keys, Reset::Epoch);
     }

@@ -1,10 +1,11 @@
 //! Who is connected, as whom, and to what they listen.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::live::{Liveness, PENDING};
 use super::standing::Standings;
 use super::{Audience, ClientKey, InterestId};
 use crate::subscription::{Sink, Subscription};
@@ -43,6 +44,8 @@ pub(super) struct Roster<A: Audience> {
     last_key: u64,
     /// How often a client became another caller: what was decided before then is not about its interests any more.
     pub(super) moves: u64,
+    /// Topics that are live queries.
+    pub(super) live: usize,
 }
 
 pub(super) struct Client<A: Audience> {
@@ -72,6 +75,7 @@ struct Entry<C> {
 struct Topic<A: Audience> {
     text: Arc<str>,
     parsed: A::Topic,
+    liveness: Liveness,
     interests: HashMap<CallerKey, Interest>,
     /// The callers sorted, once there are many and somebody asked for it.
     standings: RefCell<Option<Standings<A::Index>>>,
@@ -110,6 +114,8 @@ impl<'a, A: Audience> Listeners<'a, A> {
     pub fn topics(&self, change: &Change) -> impl Iterator<Item = TopicListeners<'a, A>> + use<'a, A> {
         let roster = self.0;
         let topics = roster.index.concerned(change).filter_map(|key| roster.topics.get(&key));
+        // Windows are read anew, whoever may see the change.
+        let topics = topics.filter(|topic| topic.liveness != Liveness::Window);
         topics.map(move |topic| TopicListeners { roster, topic })
     }
 }
@@ -177,6 +183,7 @@ impl<A: Audience> Roster<A> {
             interests: HashMap::new(),
             last_key: 0,
             moves: 0,
+            live: 0,
         }
     }
 
@@ -311,6 +318,49 @@ impl<A: Audience> Roster<A> {
         topic.zip(self.clients.get(&key)).is_some_and(|(topic, client)| client.topics.contains(topic))
     }
 
+    /// After which change a client's topic begins; none if it has no such topic.
+    pub(super) fn from(&self, key: ClientKey, text: &str) -> Option<Seq> {
+        let member = self.topics.get(self.texts.get(text)?)?.interests.get(&self.clients.get(&key)?.caller)?;
+        member.members.get(&key).map(|member| member.from)
+    }
+
+    pub(super) fn set_from(&mut self, key: ClientKey, text: &str, from: Seq) {
+        let Some(client) = self.clients.get(&key) else { return };
+        let topic = self.texts.get(text).and_then(|topic| self.topics.get_mut(topic));
+        let interest = topic.and_then(|topic| topic.interests.get_mut(&client.caller));
+        if let Some(member) = interest.and_then(|interest| interest.members.get_mut(&key)) {
+            member.from = from;
+        }
+    }
+
+    /// The interest that stands for a client's topic.
+    pub(super) fn interest(&self, key: ClientKey, text: &str) -> Option<InterestId> {
+        let topic = self.topics.get(self.texts.get(text)?)?;
+        topic.interests.get(&self.clients.get(&key)?.caller).map(|interest| interest.id)
+    }
+
+    /// Text and caller of an interest.
+    pub(super) fn asked(&self, interest: InterestId) -> Option<(&Arc<str>, &A::Caller)> {
+        let (topic, caller) = self.interests.get(&interest)?;
+        Some((&self.topics.get(topic)?.text, &self.callers.get(caller)?.caller))
+    }
+
+    /// The windows that changes concern.
+    pub(super) fn windows(&self, changes: &[Change]) -> HashSet<InterestId> {
+        if self.live == 0 {
+            return HashSet::new();
+        }
+        let topics = changes.iter().flat_map(|change| self.index.concerned(change));
+        let topics = topics.filter_map(|key| self.topics.get(&key));
+        let windows = topics.filter(|topic| topic.liveness == Liveness::Window);
+        windows.flat_map(|topic| topic.interests.values().map(|interest| interest.id)).collect()
+    }
+
+    /// The clients of a caller.
+    pub(super) fn clients_of(&self, caller: CallerKey) -> Vec<ClientKey> {
+        self.clients.iter().filter(|(_, client)| client.caller == caller).map(|(key, _)| *key).collect()
+    }
+
     /// Whether a client may be used by this caller: it was a guest so far, or is the same.
     pub(super) fn may_become(&self, audience: &A, key: ClientKey, caller: &A::Caller) -> bool {
         let Some(client) = self.clients.get(&key) else { return false };
@@ -335,7 +385,8 @@ impl<A: Audience> Roster<A> {
     /// Numbers begin anew: whoever listens now is told everything after `at`.
     pub(super) fn restart(&mut self, at: Seq) {
         let interests = self.topics.values_mut().flat_map(|topic| topic.interests.values_mut());
-        interests.flat_map(|interest| interest.members.values_mut()).for_each(|member| member.from = at);
+        let members = interests.flat_map(|interest| interest.members.values_mut());
+        members.filter(|member| member.from != PENDING).for_each(|member| member.from = at);
         self.callers.values_mut().for_each(|entry| entry.seen = at);
     }
 
@@ -451,8 +502,10 @@ impl<A: Audience> Roster<A> {
         let text: Arc<str> = text.into();
         self.index.insert(topic_of(&text), key);
         self.texts.insert(text.clone(), key);
-        let parsed = audience.topic(&text);
-        self.topics.insert(key, Topic { text, parsed, interests: HashMap::new(), standings: RefCell::default() });
+        let (parsed, liveness) = (audience.topic(&text), audience.liveness(&text));
+        self.live += usize::from(liveness != Liveness::Events);
+        let topic = Topic { text, parsed, liveness, interests: HashMap::new(), standings: RefCell::default() };
+        self.topics.insert(key, topic);
         key
     }
 
@@ -478,6 +531,7 @@ impl<A: Audience> Roster<A> {
         if entry.interests.is_empty() {
             self.index.remove(topic_of(&entry.text), topic);
             self.texts.remove(&entry.text);
+            self.live -= usize::from(entry.liveness != Liveness::Events);
             self.topics.remove(&topic);
         }
     }

@@ -8,11 +8,12 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 
+use super::live::{Snapshot, Windows};
 use super::post::Post;
 use super::recent::Recent;
 use super::replay::{Replay, ReplayId};
 use super::roster::Roster;
-use super::{Audience, ClientKey, Decided, Decision, Fetched, Recheck, Refusal};
+use super::{Audience, ClientKey, Decided, Decision, Fetched, InterestId, Recheck, Refusal};
 use crate::subscription::{Ending, Pushed, Sink, Subscription, SubscriptionLimits, Tick};
 use crate::wire::{Frame, Frames, KINDS, Wire};
 use crate::{Commit, Epoch, Position, Seq};
@@ -109,6 +110,10 @@ pub enum Done {
     Replayed(ReplayId, Decided),
     /// A page of the change log.
     Fetched(ReplayId, Fetched),
+    /// Where a client's live query begins.
+    Snapshot(ClientKey, Arc<str>, Snapshot),
+    /// A window, as it is now.
+    Window(InterestId, Snapshot),
 }
 
 /// Figures of a hub at a moment.
@@ -185,6 +190,7 @@ pub struct HubState<A: Audience> {
     pub(super) recent: Recent,
     pub(super) replays: Vec<Replay<A>>,
     pub(super) last_replay: u64,
+    pub(super) windows: Windows,
     /// Counts whatever puts frames into queues.
     pub(super) turn: u64,
     pub(super) counts: HubCounts,
@@ -209,6 +215,7 @@ impl<A: Audience> HubState<A> {
             recent: Recent::after(at),
             replays: Vec::new(),
             last_replay: 0,
+            windows: Windows::default(),
             turn: 0,
             counts: HubCounts::default(),
             stopped: false,
@@ -267,6 +274,7 @@ impl<A: Audience> HubState<A> {
         for replay in &mut self.replays {
             replay.forget(key);
         }
+        self.windows.forget(key);
         let client = self.roster.disconnect(key);
         if let Some(client) = &client {
             self.audience.left(&client.data);
@@ -341,6 +349,8 @@ impl<A: Audience> HubState<A> {
             },
             Done::Replayed(replay, decided) => self.page_decided(replay, decided),
             Done::Fetched(replay, fetched) => self.page_fetched(replay, fetched),
+            Done::Snapshot(client, text, snapshot) => self.snapshot_read(client, &text, snapshot),
+            Done::Window(interest, window) => self.window_read(interest, window),
         }
         self.run()
     }
@@ -361,11 +371,13 @@ impl<A: Audience> HubState<A> {
     }
 
     /// One client becomes a guest at once.
-    pub fn demote(&mut self, key: ClientKey) {
+    pub fn demote(&mut self, key: ClientKey) -> Effects {
         for replay in &mut self.replays {
             replay.roster.demote(key);
         }
         self.roster.demote(key);
+        self.restart_all_live(key);
+        std::mem::take(&mut self.effects)
     }
 
     /// Sends a message to all who listen to exactly this topic, at once.
@@ -512,6 +524,7 @@ impl<A: Audience> HubState<A> {
         } else if texts.len() > self.limits.topics {
             Err(Refusal::TooManyTopics)
         } else {
+            let (held, moves) = (self.roster.texts(client), self.roster.moves);
             if let Some(caller) = caller {
                 self.roster.set_caller(&self.audience, client, caller);
             }
@@ -520,6 +533,9 @@ impl<A: Audience> HubState<A> {
                 Some(since) => self.resume(client, texts, since),
                 None => self.roster.set_topics(&self.audience, client, &texts, from),
             }
+            // To somebody else they show something else.
+            let held = if self.roster.moves == moves { &held[..] } else { &[] };
+            self.begin_live(client, held);
             Ok(Position { epoch: self.epoch.clone(), seq: self.delivered })
         };
         self.effects.answers.push((ticket, answer));
@@ -527,22 +543,27 @@ impl<A: Audience> HubState<A> {
 
     fn begin(&mut self, commit: Arc<Commit>) {
         // Callers first: a record that lost its right to listen must not see even this commit.
+        let mut others = Vec::new();
         for roster in rosters(&mut self.roster, &mut self.replays) {
             for change in &commit.changes {
                 let Some((key, caller)) = roster.subject_of(change) else { continue };
+                if roster.live > 0 {
+                    others.extend(roster.clients_of(key));
+                }
                 match self.audience.recheck(caller, change) {
                     Recheck::Fresh(caller) => roster.refresh(key, caller, change.seq),
                     Recheck::Guest => roster.demote_all(key),
                 }
             }
         }
+        for client in others {
+            self.restart_all_live(client);
+        }
         match self.audience.decide(&commit, self.roster.listeners()) {
             Decision::Now(decided) => self.deliver(&commit, decided),
             Decision::Later(decision) => {
-                {
-                    let moves = self.roster.moves;
-                    self.wait(Deciding::Commit(commit, moves), decision)
-                };
+                let moves = self.roster.moves;
+                self.wait(Deciding::Commit(commit, moves), decision);
             }
         }
     }
@@ -583,6 +604,7 @@ impl<A: Audience> HubState<A> {
         self.delivered = self.delivered.max(commit.last);
         self.recent.push(commit.clone());
         self.counts.changes += commit.changes.len() as u64;
+        self.touch_windows(&commit.changes);
         self.effects.finished += commit.changes.len();
         self.finish_cuts();
     }
@@ -617,7 +639,7 @@ impl<A: Audience> HubState<A> {
 
     #[cfg(test)]
     pub(super) fn is_tidy(&self) -> bool {
-        self.roster.is_tidy() && self.replays.is_empty()
+        self.roster.is_tidy() && self.replays.is_empty() && self.windows.is_empty()
     }
 }
 

@@ -5,11 +5,14 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use tokio::sync::oneshot;
 
-use super::{Audience, Decided, Decision, Delivery, Fetched, InterestId, Listeners, Recheck, Standing, TopicListeners};
+use super::{
+    Audience, Decided, Decision, Delivery, Fetched, InterestId, Listeners, Recheck, Snapshot, Standing, TopicListeners,
+};
 use crate::subscription::{Ending, Sink, SubscriptionState};
 use crate::wire::{Frame, Reset, Wire};
 use crate::{Action, Change, Commit, Position, Row, Seq, Subject, Value};
@@ -140,6 +143,14 @@ impl Audience for Rc<World> {
         let (release, released) = oneshot::channel();
         self.held.borrow_mut().push_back(release);
         released.map(|_| fetched).boxed_local()
+    }
+
+    fn snapshot(&self, _: &str, _: &User) -> LocalBoxFuture<'static, Snapshot> {
+        unreachable!("no topic of this domain is live")
+    }
+
+    fn differences(&self, _: &[(Arc<str>, Bytes)], _: &[(Arc<str>, Bytes)]) -> Vec<Bytes> {
+        Vec::new()
     }
 
     fn left(&self, _: &()) {
