@@ -8,17 +8,19 @@
 //! * [`change_log`]: the table that makes the order of changes durable.
 //! * [`checkpoint`]: moves the write-ahead log back, off the Writer's thread.
 //! * [`hub`] and [`subscription`]: who hears of a change, one hub per worker thread, one subscription per client.
+//! * [`connection`]: the actor of one client, which owns its socket; [`wire`]: what messages look like on it.
 
 pub mod change;
 pub mod change_log;
 pub mod checkpoint;
+pub mod connection;
 mod deadline;
-pub mod frame;
 pub mod hub;
 pub mod readers;
 pub mod seq;
 pub mod subscription;
 pub mod topic;
+pub mod wire;
 pub mod writer;
 
 pub use change::{Action, Change, Commit, NewChange, Row, Subject};

@@ -1,18 +1,23 @@
 //! A subscription: the way of one client's events from its hub to its socket.
 //!
-//! The hub puts frames in, in order; the connection takes them out as fast as its socket accepts them, everything that
-//! waits in as few pieces as possible. What waits is bounded in bytes: a client that falls further behind is cut off and
-//! told so, never skipped. [`SubscriptionState`] is all of that without actors and clocks; [`Subscription`] shares it
-//! between the hub and the connection, which live on one thread; a [`Sink`] is what the connection gives the hub to be
-//! woken and cut by.
+//! The hub puts frames in, in order; they go out as fast as the client's socket accepts them, everything that waits in as
+//! few pieces as possible. What waits is bounded in bytes: a client that falls further behind is cut off and told so,
+//! never skipped. [`SubscriptionState`] is all of that without actors and clocks; [`Subscription`] shares it between the
+//! hub and the connection, which live on one thread; a [`Sink`] is the socket as the hub sees it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::rc::Rc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Buf;
 
-use crate::frame::Protocol;
+use crate::Seq;
 use crate::hub::ClientKey;
+use crate::wire::{Frame, Wire};
+
+/// Frames that are handed to a socket at a time.
+const PIECES: usize = 64;
 
 /// The bounds of every subscription of a hub. Times are ticks of the hub, one second each.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +25,8 @@ pub struct SubscriptionLimits {
     /// Bytes that may wait for a client. The frames of one commit are taken whole: a client is cut off when this much
     /// was already waiting before.
     pub bytes: usize,
+    /// Topics that a client may have.
+    pub topics: usize,
     /// After so many ticks without a frame a keep-alive is sent.
     pub keep_alive: u16,
     /// After so many ticks in which something waited and nothing was taken the client is cut off.
@@ -28,7 +35,7 @@ pub struct SubscriptionLimits {
 
 impl Default for SubscriptionLimits {
     fn default() -> SubscriptionLimits {
-        SubscriptionLimits { bytes: 256 * 1024, keep_alive: 25, stall: 10 }
+        SubscriptionLimits { bytes: 256 * 1024, topics: 1000, keep_alive: 25, stall: 10 }
     }
 }
 
@@ -67,11 +74,13 @@ pub(crate) enum Tick {
 }
 
 /// The queue of one client.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct SubscriptionState {
-    queue: VecDeque<Bytes>,
+    queue: VecDeque<Frame>,
     /// The sum of the queue.
     bytes: usize,
+    /// The first frame was sent in part.
+    partial: bool,
     /// The turn of the hub in which frames were last admitted: the bound is looked at once per turn.
     turn: u64,
     /// Ticks since the last frame.
@@ -83,14 +92,13 @@ pub struct SubscriptionState {
 
 impl SubscriptionState {
     /// Puts a frame in. All frames of one turn of the hub are admitted or refused together.
-    pub fn push(&mut self, frame: Bytes, turn: u64, limits: &SubscriptionLimits) -> Pushed {
+    fn push(&mut self, frame: Frame, turn: u64, limits: &SubscriptionLimits) -> Pushed {
         if self.ending.is_some() {
             return Pushed::Ended;
         }
         if self.turn != turn {
             self.turn = turn;
             if self.bytes > limits.bytes {
-                self.end(Ending::Overflow);
                 return Pushed::Overflow;
             }
         }
@@ -101,50 +109,61 @@ impl SubscriptionState {
         if first { Pushed::First } else { Pushed::Queued }
     }
 
-    /// Takes what waits, joined to at most `max` bytes. None when nothing waits.
-    pub fn take(&mut self, max: usize) -> Option<Bytes> {
-        let first = self.queue.front_mut()?;
-        self.stuck = 0;
-        if first.len() > max {
-            self.bytes -= max;
-            return Some(first.split_to(max));
-        }
-        let mut sum = 0;
-        let count = self.queue.iter().take_while(|frame| {
-            sum += frame.len();
-            sum <= max
-        });
-        let taken = match count.count() {
-            0 | 1 => self.queue.pop_front()?,
-            count => {
-                let size = self.queue.iter().take(count).map(Bytes::len).sum();
-                let mut joined = BytesMut::with_capacity(size);
-                for frame in self.queue.drain(..count) {
-                    joined.extend_from_slice(&frame);
-                }
-                joined.freeze()
-            }
-        };
-        self.bytes -= taken.len();
-        if self.queue.is_empty() {
-            // An idle client keeps no buffer.
-            self.queue = VecDeque::new();
-        }
-        Some(taken)
-    }
-
-    /// Ends the subscription. Only what waits when the server stops is still sent. The first reason stands.
-    pub fn end(&mut self, ending: Ending) {
+    /// Puts a frame behind what waits, whatever waits: the client asked for it, and is asked for nothing while it does not
+    /// read.
+    pub(crate) fn reply(&mut self, frame: Frame) {
         if self.ending.is_none() {
-            self.ending = Some(ending);
-            if ending != Ending::Stopped {
-                self.queue = VecDeque::new();
-                self.bytes = 0;
-            }
+            self.bytes += frame.len();
+            self.queue.push_back(frame);
         }
     }
 
-    /// Why it ended, if it did; what [`SubscriptionState::take`] still gives belongs to the client.
+    /// Hands what waits to `write`, several frames at a time, until nothing waits or `write` fails. `write` says how many
+    /// bytes it took.
+    pub fn write(&mut self, mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>) -> io::Result<()> {
+        while !self.queue.is_empty() {
+            let mut pieces = [IoSlice::new(&[]); PIECES];
+            let count = pieces.iter_mut().zip(&self.queue).map(|(piece, frame)| *piece = IoSlice::new(frame)).count();
+            match write(&pieces[..count])? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                written => self.written(written),
+            }
+        }
+        // An idle client keeps no buffer.
+        self.queue = VecDeque::new();
+        Ok(())
+    }
+
+    fn written(&mut self, mut count: usize) {
+        self.stuck = 0;
+        self.bytes -= count;
+        while let Some(frame) = self.queue.front_mut() {
+            if count < frame.len() {
+                frame.advance(count);
+                self.partial |= count > 0;
+                return;
+            }
+            count -= frame.len();
+            self.queue.pop_front();
+            self.partial = false;
+        }
+    }
+
+    /// Ends the subscription with a last frame. Of what waits only the rest of a frame that was begun is still sent, or
+    /// all of it when the server stops. The first reason stands.
+    fn end(&mut self, ending: Ending, last: impl FnOnce() -> Frame) {
+        if self.ending.is_some() {
+            return;
+        }
+        self.ending = Some(ending);
+        if ending != Ending::Stopped {
+            self.queue.truncate(usize::from(self.partial));
+        }
+        self.queue.push_back(last());
+        self.bytes = self.queue.iter().map(Frame::len).sum();
+    }
+
+    /// Why it ended, if it did; what still waits belongs to the client.
     pub fn ending(&self) -> Option<Ending> {
         self.ending
     }
@@ -167,34 +186,43 @@ impl SubscriptionState {
     }
 }
 
-/// What a connection gives its hub. Both calls come on the connection's own thread and must return at once.
+/// A socket, as the hub of its client sees it.
 pub trait Sink {
-    /// Frames wait. A connection that can write takes them here and now; another one takes a note to come for them.
+    /// Frames wait, or the subscription has ended. What can be written is written here and now; the rest, and the closing,
+    /// is the connection's to see to. Must return at once.
     fn wake(&self, waiting: &mut SubscriptionState);
-
-    /// The subscription ended before its time: close the connection, whether its client still reads or not.
-    fn cut(&self);
 }
 
-/// A client's queue and its connection, shared by the hub and that connection.
+/// A client's queue and its socket, shared by the hub and the connection.
 pub struct Subscription {
     pub key: ClientKey,
-    pub protocol: Protocol,
+    pub(crate) wire: &'static dyn Wire,
     pub(crate) state: RefCell<SubscriptionState>,
-    pub(crate) sink: Box<dyn Sink>,
+    sink: Rc<dyn Sink>,
+    /// The last position that a frame told the client.
+    pub(crate) told: Cell<Seq>,
     /// How many interests of this client the commit at hand concerns; used by the hub within one turn.
     pub(crate) concerned: Cell<u32>,
 }
 
 impl Subscription {
-    pub(crate) fn new(key: ClientKey, protocol: Protocol, sink: Box<dyn Sink>) -> Subscription {
+    pub(crate) fn new(key: ClientKey, wire: &'static dyn Wire, sink: Rc<dyn Sink>, at: Seq) -> Subscription {
         let state = RefCell::new(SubscriptionState::default());
-        Subscription { key, protocol, state, sink, concerned: Cell::new(0) }
+        Subscription { key, wire, state, sink, told: Cell::new(at), concerned: Cell::new(0) }
     }
 
-    /// Takes what waits, joined to at most `max` bytes.
-    pub fn take(&self, max: usize) -> Option<Bytes> {
-        self.state.borrow_mut().take(max)
+    /// Puts a frame in. All frames of one turn of the hub are admitted or refused together.
+    pub(crate) fn push(&self, frame: Frame, turn: u64, limits: &SubscriptionLimits) -> Pushed {
+        let pushed = self.state.borrow_mut().push(frame, turn, limits);
+        if pushed == Pushed::Overflow {
+            self.end(Ending::Overflow);
+        }
+        pushed
+    }
+
+    /// Ends the stream; to be followed by [`Subscription::wake`].
+    pub(crate) fn end(&self, ending: Ending) {
+        self.state.borrow_mut().end(ending, || self.wire.ending(ending));
     }
 
     /// Why it ended, if it did.
@@ -212,10 +240,24 @@ impl Subscription {
 mod tests {
     use super::*;
 
-    const LIMITS: SubscriptionLimits = SubscriptionLimits { bytes: 10, keep_alive: 3, stall: 2 };
+    const LIMITS: SubscriptionLimits = SubscriptionLimits { bytes: 10, topics: 10, keep_alive: 3, stall: 2 };
 
-    fn frame(text: &'static str) -> Bytes {
-        Bytes::from_static(text.as_bytes())
+    fn frame(text: &'static str) -> Frame {
+        Frame::from_static(text.as_bytes())
+    }
+
+    /// What a socket with room for `max` bytes takes.
+    fn take(state: &mut SubscriptionState, max: usize) -> String {
+        let mut taken = Vec::new();
+        let result = state.write(|pieces| {
+            let before = taken.len();
+            for byte in pieces.iter().flat_map(|piece| piece.iter()).take(max - before) {
+                taken.push(*byte);
+            }
+            if taken.len() == before { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(taken.len() - before) }
+        });
+        assert_eq!(result.is_ok(), state.queue.is_empty());
+        String::from_utf8(taken).unwrap()
     }
 
     #[test]
@@ -224,13 +266,27 @@ mod tests {
         assert_eq!(state.push(frame("one,"), 1, &LIMITS), Pushed::First);
         assert_eq!(state.push(frame("two,"), 1, &LIMITS), Pushed::Queued);
         assert_eq!(state.push(frame("three,"), 1, &LIMITS), Pushed::Queued);
-        assert_eq!(state.take(8).unwrap(), "one,two,");
-        assert_eq!(state.take(3).unwrap(), "thr");
+        let mut calls = 0;
+        let _ = state.clone().write(|pieces| {
+            calls += 1;
+            Ok(pieces.iter().map(|piece| piece.len()).sum())
+        });
+        assert_eq!(calls, 1);
+        assert_eq!(take(&mut state, 8), "one,two,");
+        assert_eq!(take(&mut state, 3), "thr");
         assert_eq!(state.waiting(), 3);
-        assert_eq!(state.take(100).unwrap(), "ee,");
-        assert_eq!(state.take(100), None);
+        assert_eq!(take(&mut state, 100), "ee,");
         assert_eq!((state.waiting(), state.queue.capacity()), (0, 0));
         assert_eq!(state.push(frame("four"), 2, &LIMITS), Pushed::First);
+    }
+
+    #[test]
+    fn more_frames_than_fit_one_call_all_go_out() {
+        let mut state = SubscriptionState::default();
+        for _ in 0..3 * PIECES {
+            state.push(frame("x"), 1, &LIMITS);
+        }
+        assert_eq!(take(&mut state, 1000), "x".repeat(3 * PIECES));
     }
 
     #[test]
@@ -241,8 +297,6 @@ mod tests {
         }
         assert_eq!(state.waiting(), 25);
         assert_eq!(state.push(frame("6"), 2, &LIMITS), Pushed::Overflow);
-        assert_eq!(state.push(frame("7"), 2, &LIMITS), Pushed::Ended);
-        assert_eq!((state.ending(), state.take(100), state.waiting()), (Some(Ending::Overflow), None, 0));
     }
 
     #[test]
@@ -254,12 +308,28 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_is_dropped_at_a_cut_but_for_the_rest_of_what_was_begun() {
+        let mut state = SubscriptionState::default();
+        state.push(frame("begun"), 1, &LIMITS);
+        state.push(frame("never"), 1, &LIMITS);
+        assert_eq!(take(&mut state, 2), "be");
+        state.end(Ending::Overflow, || frame("!"));
+        assert_eq!(state.push(frame("7"), 2, &LIMITS), Pushed::Ended);
+        assert_eq!((state.waiting(), take(&mut state, 100)), (4, "gun!".into()));
+
+        let mut state = SubscriptionState::default();
+        state.push(frame("never"), 1, &LIMITS);
+        state.end(Ending::Stalled, || frame("!"));
+        assert_eq!(take(&mut state, 100), "!");
+    }
+
+    #[test]
     fn what_waits_when_the_server_stops_is_still_sent() {
         let mut state = SubscriptionState::default();
         state.push(frame("last"), 1, &LIMITS);
-        state.end(Ending::Stopped);
-        state.end(Ending::Overflow);
-        assert_eq!((state.take(100).unwrap(), state.ending()), (frame("last"), Some(Ending::Stopped)));
+        state.end(Ending::Stopped, || frame("."));
+        state.end(Ending::Overflow, || frame("!"));
+        assert_eq!((take(&mut state, 100).as_str(), state.ending()), ("last.", Some(Ending::Stopped)));
     }
 
     #[test]
@@ -271,7 +341,7 @@ mod tests {
         assert_eq!(ticks(&mut state, 1), Tick::KeepAlive);
         state.push(frame(":\n"), 1, &LIMITS);
         assert_eq!(ticks(&mut state, 2), Tick::Nothing);
-        state.take(1);
+        take(&mut state, 1);
         assert_eq!(ticks(&mut state, 2), Tick::Nothing);
         assert_eq!(ticks(&mut state, 1), Tick::Stalled);
     }

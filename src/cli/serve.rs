@@ -1,9 +1,7 @@
 //! `headwater serve`: the server, until SIGINT or SIGTERM.
 
 use std::error::Error;
-use std::time::Duration;
 
-use actix_web::HttpServer;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -22,9 +20,6 @@ pub struct Options {
     origins: Vec<String>,
 }
 
-/// How long open requests may take to end after a signal.
-const GRACE_SECONDS: u64 = 2;
-
 pub fn run(config: Config, options: Options) -> Result<(), Box<dyn Error>> {
     raise_open_files_limit();
     let config = Config { origins: options.origins, ..config };
@@ -33,27 +28,9 @@ pub fn run(config: Config, options: Options) -> Result<(), Box<dyn Error>> {
 
 async fn serve(config: Config, address: &str) -> Result<(), Box<dyn Error>> {
     let app = App::open(config)?;
-    let shared = app.clone();
-    let server = HttpServer::new(move || http::service(shared.clone()))
-        .on_connect(http::realtime::on_connect)
-        .workers(std::thread::available_parallelism().map_or(2, usize::from))
-        // A burst of reconnects after a restart must find room in the accept queue.
-        .backlog(4096)
-        .max_connections(100_000)
-        .worker_max_blocking_threads(2)
-        .keep_alive(Duration::from_secs(75))
-        .client_request_timeout(Duration::from_secs(60))
-        // A client that closed its side is gone: its realtime subscription must not outlive it.
-        .h1_allow_half_closed(false)
-        .tcp_nodelay(true)
-        .shutdown_timeout(GRACE_SECONDS)
-        .disable_signals()
-        .bind(address)
-        .map_err(|error| format!("could not listen on {address}: {error}"))?;
-
-    let base =
-        server.addrs_with_scheme().first().map(|(addr, scheme)| format!("{scheme}://{addr}")).unwrap_or_default();
-    let server = server.run();
+    let (server, bound) =
+        http::server::bind(app.clone(), address).map_err(|error| format!("could not listen on {address}: {error}"))?;
+    let base = format!("http://{bound}");
     let handle = server.handle();
     let running = actix_web::rt::spawn(server);
     announce(&base);

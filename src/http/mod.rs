@@ -18,7 +18,9 @@ pub mod middleware;
 pub mod real_ip;
 pub mod realtime;
 pub mod records;
+pub mod server;
 pub mod settings;
+mod socket;
 pub mod sql;
 pub mod static_files;
 

@@ -1,17 +1,15 @@
 //! `/api/realtime`: the stream of changes over SSE.
 
-use std::any::Any;
 use std::net::IpAddr;
 
-use actix_web::dev::Extensions;
-use actix_web::http::header;
+use actix_web::http::{Version, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use super::socket::TakeOver;
 use super::{ApiError, extract};
 use crate::errors::{Errors, Invalid};
 use crate::realtime::events::{Connect, Subscribe};
-use crate::realtime::sse::Socket;
-use crate::realtime::{ClientId, SubscribeError, WorkerHub};
+use crate::realtime::{ClientId, SubscribeError, WorkerHub, sse};
 
 /// Bytes of a body of 1,000 topics of 2,500 bytes each, escaped.
 const BODY_LIMIT: usize = 16 << 20;
@@ -26,11 +24,6 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(web::resource("/api/realtime").route(web::get().to(connect)).route(web::post().to(subscribe)));
 }
 
-/// To be given to the server: streams bound and close their sockets themselves.
-pub fn on_connect(connection: &dyn Any, data: &mut Extensions) {
-    Socket::remember(connection, data);
-}
-
 async fn connect(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let mut response = HttpResponse::Ok();
     response
@@ -41,21 +34,25 @@ async fn connect(request: HttpRequest) -> Result<HttpResponse, ApiError> {
         return Ok(response.finish());
     }
     let app = extract::app(&request);
-    let worker = request.app_data::<WorkerHub>().ok_or_else(|| ApiError::internal("no hub on this worker"))?;
+    let wire = if request.version() < Version::HTTP_11 { &sse::PLAIN } else { &sse::CHUNKED };
     let mut event = Connect { client: ClientId::random() };
     let mut opened = None;
     let events = app.realtime.events();
     let result = events.connect.trigger(&mut event, |event| {
-        let socket = request.conn_data::<Socket>().copied();
-        opened = Some(app.realtime.open_stream(app, worker, event.client, address(&request), socket)?);
+        opened = Some(app.realtime.greet(app, event.client, address(&request), wire)?);
         Ok(())
     });
     result.map_err(ApiError::of_handler)?;
-    match opened {
-        Some(body) => Ok(response.body(body)),
-        // A handler kept the stream from opening.
-        None => Ok(response.finish()),
-    }
+    // A handler may have kept the stream from opening.
+    let Some(opening) = opened else { return Ok(response.finish()) };
+    let worker = request.app_data::<WorkerHub>().ok_or_else(|| ApiError::internal("no hub on this worker"))?;
+    let (owner, worker) = (app.clone(), worker.clone());
+    let taker = Box::new(move |stream| owner.realtime.open(&owner, &worker, opening, stream));
+    let body = TakeOver::of(&request, taker).ok_or_else(|| ApiError::internal("not a socket of ours"))?;
+    let mut response = response.body(body);
+    // The body is written past actix-http, which must not promise chunks that do not come.
+    response.head_mut().no_chunking(request.version() < Version::HTTP_11);
+    Ok(response)
 }
 
 async fn subscribe(request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, ApiError> {

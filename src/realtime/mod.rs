@@ -17,15 +17,21 @@ use std::cell::OnceCell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
+use actix_web::rt::net::TcpStream;
 use bytes::Bytes;
 use dashmap::DashMap;
+use headwater_actors::connection::{Connection, Silent};
 use headwater_actors::hub::{ClientKey, Hub, HubHandle, HubState, HubStats, LocalHub, Refusal};
 use headwater_actors::subscription::SubscriptionLimits;
+use headwater_actors::wire::{Frame, Wire};
 use headwater_actors::{Commit, Position};
+use serde_json::json;
 
 pub use client::ClientId;
-use events::Events;
+use events::{Events, Message, Stopped};
+use sse::Sse;
 use visibility::Visibility;
 
 use crate::app::App;
@@ -36,6 +42,9 @@ use crate::schema::{Collection, Schema};
 
 /// The name of the first event of every stream.
 const CONNECT: &str = "PB_CONNECT";
+
+/// How long streams may take to end when the server stops.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// All realtime clients of the server, and the way to them. Cheap to clone.
 #[derive(Clone, Default)]
@@ -60,6 +69,14 @@ struct Connected {
 /// The hub of one worker thread, started with its first client.
 #[derive(Clone, Default)]
 pub struct WorkerHub(Rc<OnceCell<(u32, LocalHub<Visibility>)>>);
+
+/// A client that is about to connect.
+pub(crate) struct Opening {
+    client: ClientId,
+    ip: Option<IpAddr>,
+    wire: &'static dyn Wire,
+    first: Option<Frame>,
+}
 
 /// Why a client's topics were not set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,11 +187,15 @@ impl Realtime {
         hub.send_to(key, topic.to_owned(), payload, true).await
     }
 
-    /// Ends all streams after what waits in them.
+    /// Ends all streams after what waits in them, and waits until they have ended, but no longer than [`FAREWELL`].
     pub async fn shutdown(&self) {
         let hubs = self.hubs().clone();
         for hub in hubs {
             hub.stop().await;
+        }
+        let end = Instant::now() + FAREWELL;
+        while Instant::now() < end && self.stats().await.clients > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
@@ -191,6 +212,32 @@ impl Realtime {
             sum.delivered = sum.delivered.max(stats.delivered);
         }
         sum
+    }
+
+    /// Takes the socket of a new client over, which is a guest without topics.
+    pub(crate) fn open(&self, app: &App, worker: &WorkerHub, opening: Opening, stream: TcpStream) {
+        let Opening { client, ip, wire, first } = opening;
+        let (place, hub) = self.local(app, worker);
+        let connect = |sink| {
+            let subscription = hub.connect(wire, client, sink, first);
+            self.0.clients.insert(client, Connected { hub: *place, key: subscription.key, ip });
+            subscription
+        };
+        Connection::start(hub, stream, connect, |_| Silent);
+    }
+
+    /// What a new client of an event stream sees first.
+    pub(crate) fn greet(
+        &self,
+        app: &App,
+        client: ClientId,
+        ip: Option<IpAddr>,
+        wire: &'static Sse,
+    ) -> Result<Opening, Stopped> {
+        let data = json!({ "clientId": client.as_str(), "seq": app.writer.position().to_string() });
+        let first = Message { client, caller: Caller::GUEST, name: CONNECT.into(), data: data.to_string().into() };
+        let first = self.events().pass(first)?.map(|first| wire.message(client.as_str(), &first.name, &first.data));
+        Ok(Opening { client, ip, wire, first })
     }
 
     /// A client is gone.

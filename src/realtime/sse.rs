@@ -1,180 +1,161 @@
-//! Streams of server-sent events. The one module that uses actix-web-actors.
-//!
-//! The actor of a client is the body of its response: the hub wakes it by a message, and the dispatcher of the
-//! connection takes from the client's queue just what its socket accepts. So an idle stream costs no task and no timer,
-//! and what waits for a slow client stays in its bounded queue, in sight of the hub.
+//! Server-sent events: what messages look like on an event stream.
 
-use std::any::Any;
-use std::cell::OnceCell;
-use std::convert::Infallible;
-use std::net::IpAddr;
-use std::os::fd::{AsRawFd, RawFd};
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll};
-
-use actix::prelude::*;
-use actix_web::body::{BodySize, MessageBody};
-use actix_web::dev::Extensions;
-use actix_web::rt::net::TcpStream;
-use actix_web_actors::HttpContext;
 use bytes::Bytes;
-use futures_util::Stream;
-use headwater_actors::frame::{Protocol, sse_event};
-use headwater_actors::hub::LocalHub;
-use headwater_actors::subscription::{Sink, Subscription, SubscriptionState};
-use serde_json::json;
+use headwater_actors::Position;
+use headwater_actors::subscription::Ending;
+use headwater_actors::wire::{Frame, Reset, Wire};
 
-use super::events::{Message, Stopped};
-use super::visibility::Visibility;
-use super::{CONNECT, ClientId, Connected, Realtime, WorkerHub};
-use crate::app::App;
-use crate::request::Caller;
+use super::ClientId;
 
-/// Bytes that are handed to the connection at a time. What it holds beyond its socket's buffer is at most twice as much.
-const CHUNK: usize = 32 * 1024;
+/// An event stream.
+pub(crate) struct Sse {
+    kind: usize,
+    /// Each frame is a chunk of its own (HTTP/1.1), or the body simply goes on until the connection ends.
+    chunked: bool,
+    /// Every `id:` is a position, so that a browser comes back with the last one by itself. Otherwise the first one is the
+    /// client's id, which SDKs read there.
+    resumes: bool,
+}
 
-/// The send buffer of a stream's socket; the kernel would let one stalled client hold 4 MB.
-const SEND_BUFFER: libc::c_int = 64 * 1024;
+static CHUNKED: Sse = Sse { kind: 0, chunked: true, resumes: false };
+static PLAIN: Sse = Sse { kind: 1, chunked: false, resumes: false };
+static CHUNKED_RESUMING: Sse = Sse { kind: 2, chunked: true, resumes: true };
+static PLAIN_RESUMING: Sse = Sse { kind: 3, chunked: false, resumes: true };
 
-/// After so many milliseconds without an acknowledgement of what was sent the kernel gives a peer up.
-const USER_TIMEOUT: libc::c_uint = 60_000;
+/// The name of the event that says to read anew.
+const RESET: &str = "HW_RESET";
 
-/// The socket of a connection, borrowed for as long as a response is being sent on it.
-#[derive(Clone, Copy)]
-pub(crate) struct Socket(RawFd);
+/// The end of a chunked body.
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-impl Socket {
-    /// Notes the socket of a new connection; to be given to the server's `on_connect`.
-    pub(crate) fn remember(connection: &dyn Any, data: &mut Extensions) {
-        if let Some(stream) = connection.downcast_ref::<TcpStream>() {
-            data.insert(Socket(stream.as_raw_fd()));
+/// Hexadecimal digits of the length of a chunk: enough for 4 GB, and always as many, so that the length can be filled in
+/// after the chunk was written.
+const DIGITS: usize = 8;
+
+impl Sse {
+    /// The way to write to a client. `chunked`: by HTTP/1.1.
+    pub(crate) fn of(chunked: bool, resumes: bool) -> &'static Sse {
+        match (chunked, resumes) {
+            (true, false) => &CHUNKED,
+            (false, false) => &PLAIN,
+            (true, true) => &CHUNKED_RESUMING,
+            (false, true) => &PLAIN_RESUMING,
         }
     }
 
-    /// Bounds what the kernel holds for a stream.
-    fn bound(self) {
-        set_option(self.0, libc::SOL_SOCKET, libc::SO_SNDBUF, SEND_BUFFER);
-        #[cfg(target_os = "linux")]
-        set_option(self.0, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, USER_TIMEOUT);
+    /// The first event of a stream.
+    pub(crate) fn connect(&self, client: &ClientId, at: &Position, name: &str, data: &[u8]) -> Frame {
+        let position = at.to_string();
+        let id = if self.resumes { position.as_str() } else { client.as_str() };
+        let mut out = Vec::with_capacity(data.len() + 128);
+        self.chunk(&mut out, |out| write_message(out, id, name, data));
+        out.into()
     }
 
-    /// Ends the connection in both directions, also when its peer does not read.
-    fn shut_down(self) {
-        // SAFETY: a call on a number. A body lives no longer than its connection, and tells its hub when it ends before
-        // the connection closes the socket: the number still means this socket.
-        unsafe { libc::shutdown(self.0, libc::SHUT_RDWR) };
-    }
-}
-
-fn set_option<T>(socket: RawFd, level: libc::c_int, name: libc::c_int, value: T) {
-    // SAFETY: the kernel reads `value`, which outlives the call. What it refuses stays as it was.
-    unsafe { libc::setsockopt(socket, level, name, (&raw const value).cast(), size_of::<T>() as libc::socklen_t) };
-}
-
-/// The actor of a client. Its messages only wake the connection, which then takes what waits.
-struct Client;
-
-impl Actor for Client {
-    type Context = HttpContext<Self>;
-}
-
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Wake;
-
-impl Handler<Wake> for Client {
-    type Result = ();
-
-    fn handle(&mut self, _: Wake, _: &mut HttpContext<Self>) {}
-}
-
-struct Connection {
-    /// Set as soon as there is an actor.
-    client: Rc<OnceCell<Addr<Client>>>,
-    socket: Option<Socket>,
-}
-
-impl Connection {
-    fn wake(&self) {
-        if let Some(client) = self.client.get() {
-            client.do_send(Wake);
+    /// Appends what `write` writes, as a chunk where there are chunks.
+    fn chunk(&self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+        if !self.chunked {
+            return write(out);
         }
-    }
-}
-
-impl Sink for Connection {
-    fn wake(&self, _: &mut SubscriptionState) {
-        // At most one is under way: the hub wakes only when the queue was empty.
-        self.wake();
-    }
-
-    fn cut(&self) {
-        if let Some(socket) = self.socket {
-            socket.shut_down();
+        let start = out.len();
+        out.extend_from_slice(b"00000000\r\n");
+        let body = out.len();
+        write(out);
+        let mut length = out.len() - body;
+        for digit in out[start..start + DIGITS].iter_mut().rev() {
+            *digit = b"0123456789abcdef"[length % 16];
+            length /= 16;
         }
-        self.wake();
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn line(&self, line: &str) -> Frame {
+        let mut out = Vec::with_capacity(line.len() + 16);
+        self.chunk(&mut out, |out| out.extend_from_slice(line.as_bytes()));
+        out.into()
     }
 }
 
-/// The body of a stream.
-pub(crate) struct Body<A> {
-    client: A,
-    subscription: Rc<Subscription>,
-    hub: LocalHub<Visibility>,
+fn write_message(out: &mut Vec<u8>, id: &str, name: &str, data: &[u8]) {
+    out.extend_from_slice(b"id:");
+    out.extend_from_slice(id.as_bytes());
+    out.extend_from_slice(b"\nevent:");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\ndata:");
+    out.extend_from_slice(data);
+    out.extend_from_slice(b"\n\n");
 }
 
-impl<A: Stream + Unpin> MessageBody for Body<A> {
-    type Error = Infallible;
-
-    fn size(&self) -> BodySize {
-        BodySize::Stream
+impl Wire for Sse {
+    fn kind(&self) -> usize {
+        self.kind
     }
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
-        // Takes in messages and sees to it that the next one wakes this task.
-        let stopped = matches!(Pin::new(&mut self.client).poll_next(context), Poll::Ready(None));
-        if let Some(bytes) = self.subscription.take(CHUNK) {
-            return Poll::Ready(Some(Ok(bytes)));
+    fn event(&self, out: &mut Vec<u8>, at: &Position, topic: &str, payload: &[u8]) {
+        out.reserve(payload.len() + topic.len() + 80);
+        self.chunk(out, |out| write_message(out, &at.to_string(), topic, payload));
+    }
+
+    /// A comment line, which every parser skips; or a lone position, so that a client that hears nothing for days does not
+    /// fall out of the change log. The blank line makes browsers take it in, and there is no event without data.
+    fn keep_alive(&self, at: &Position, news: bool) -> Frame {
+        if news && self.resumes { self.line(&format!("id:{at}\n\n")) } else { self.line(":\n") }
+    }
+
+    fn reset(&self, at: &Position, reason: Reset) -> Frame {
+        let (at, mut out) = (at.to_string(), Vec::new());
+        let data = format!(r#"{{"seq":"{at}","reason":"{}"}}"#, reason.as_str());
+        self.chunk(&mut out, |out| write_message(out, &at, RESET, data.as_bytes()));
+        out.into()
+    }
+
+    fn ending(&self, ending: Ending) -> Frame {
+        let mut out = Vec::new();
+        if ending == Ending::Stopped {
+            // Whoever restarts us needs a moment.
+            self.chunk(&mut out, |out| out.extend_from_slice(b"retry:1000\n"));
         }
-        if stopped || self.subscription.ending().is_some() { Poll::Ready(None) } else { Poll::Pending }
-    }
-}
-
-impl<A> Drop for Body<A> {
-    fn drop(&mut self) {
-        self.hub.disconnect(self.subscription.key);
-    }
-}
-
-impl Realtime {
-    /// Opens a stream for a new client, which is a guest without topics. Its first event is in the queue already.
-    pub(crate) fn open_stream(
-        &self,
-        app: &App,
-        worker: &WorkerHub,
-        client: ClientId,
-        ip: Option<IpAddr>,
-        socket: Option<Socket>,
-    ) -> Result<impl MessageBody + use<>, Stopped> {
-        let (place, hub) = self.local(app, worker);
-        let data = json!({ "clientId": client.as_str(), "seq": app.writer.position().to_string() });
-        let name = CONNECT.to_owned();
-        let first = Message { client, caller: Caller::GUEST, name, data: data.to_string().into() };
-        let first = self.events().pass(first)?.map(|first| sse_event(client.as_str(), &first.name, &first.data));
-
-        if let Some(socket) = socket {
-            socket.bound();
+        if self.chunked {
+            out.extend_from_slice(LAST_CHUNK);
         }
-        let address = Rc::new(OnceCell::new());
-        let sink = Connection { client: address.clone(), socket };
-        let actor = HttpContext::with_factory(move |context| {
-            // The only call there is: the cell is empty.
-            let _ = address.set(context.address());
-            Client
-        });
-        let subscription = hub.connect(Protocol::Sse, client, Box::new(sink), first);
-        self.0.clients.insert(client, Connected { hub: *place, key: subscription.key, ip });
-        Ok(Body { client: actor, subscription, hub: hub.clone() })
+        Bytes::from(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_three_lines_and_a_chunk_of_their_own() {
+        let at: Position = "k3f9xq2a:7".parse().unwrap();
+        let frame = |wire: &Sse| {
+            let mut out = b"before".to_vec();
+            wire.event(&mut out, &at, "posts/*", br#"{"record":{"id":"r1"},"action":"create"}"#);
+            String::from_utf8(out).unwrap()
+        };
+        let event = "id:k3f9xq2a:7\nevent:posts/*\ndata:{\"record\":{\"id\":\"r1\"},\"action\":\"create\"}\n\n";
+        assert_eq!(frame(&PLAIN), format!("before{event}"));
+        assert_eq!(frame(&CHUNKED), format!("before{:08x}\r\n{event}\r\n", event.len()));
+        let reset = "id:k3f9xq2a:7\nevent:HW_RESET\ndata:{\"seq\":\"k3f9xq2a:7\",\"reason\":\"expired\"}\n\n";
+        assert_eq!(PLAIN.reset(&at, Reset::Expired), reset);
+    }
+
+    #[test]
+    fn the_first_id_is_the_clients_or_a_position() {
+        let (client, at) = (ClientId::random(), "k3f9xq2a:7".parse().unwrap());
+        let first = |resumes| Sse::of(false, resumes).connect(&client, &at, "PB_CONNECT", b"{}");
+        assert_eq!(first(false), format!("id:{client}\nevent:PB_CONNECT\ndata:{{}}\n\n"));
+        assert_eq!(first(true), "id:k3f9xq2a:7\nevent:PB_CONNECT\ndata:{}\n\n");
+        assert_eq!(PLAIN_RESUMING.keep_alive(&at, true), "id:k3f9xq2a:7\n\n");
+        assert_eq!(PLAIN_RESUMING.keep_alive(&at, false), ":\n");
+    }
+
+    #[test]
+    fn a_stream_ends_with_its_last_chunk() {
+        assert_eq!(CHUNKED.ending(Ending::Overflow), "0\r\n\r\n");
+        assert_eq!(PLAIN.ending(Ending::Overflow), "");
+        assert_eq!(CHUNKED.ending(Ending::Stopped), "0000000b\r\nretry:1000\n\r\n0\r\n\r\n");
+        assert_eq!(CHUNKED.keep_alive(&"k3f9xq2a:7".parse().unwrap(), true), "00000002\r\n:\n\r\n");
     }
 }

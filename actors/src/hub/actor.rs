@@ -11,16 +11,20 @@ use actix::prelude::*;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::{Audience, ClientKey, Decided, Effects, HubState, HubStats, Refusal, SetTopics, Ticket};
-use crate::frame::Protocol;
-use crate::subscription::{Sink, Subscription};
-use crate::{Commit, Seq};
+use super::flusher::Flusher;
+use super::{Audience, ClientKey, Done, Effects, HubState, HubStats, Refusal, SetTopics, Ticket};
+use crate::subscription::{Sink, Subscription, SubscriptionLimits};
+use crate::wire::{Frame, Wire};
+use crate::{Commit, Position, Seq};
 
 /// Changes that may wait for a hub. Far more than a healthy hub ever has; a commit is taken whole.
 const BACKLOG: usize = 50_000;
 
 /// The length of a tick.
 const TICK: Duration = Duration::from_secs(1);
+
+/// Between two pages of a replay: time for others, and for its clients to take what they were given.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// A hub from its own thread: connections come and go without a message.
 pub struct LocalHub<A: Audience> {
@@ -43,12 +47,12 @@ impl<A: Audience> LocalHub<A> {
     /// A client came, with the frame that it sees first. The connection must say when it ends ([`Self::disconnect`]).
     pub fn connect(
         &self,
-        protocol: Protocol,
+        wire: &'static dyn Wire,
         data: A::Client,
-        sink: Box<dyn Sink>,
-        first: Option<Bytes>,
+        sink: Rc<dyn Sink>,
+        first: Option<Frame>,
     ) -> Rc<Subscription> {
-        self.state.borrow_mut().connect(protocol, data, sink, first)
+        self.state.borrow_mut().connect(wire, data, sink, first)
     }
 
     /// A client went.
@@ -101,18 +105,22 @@ impl<A: Audience> HubHandle<A> {
         self.addr.do_send(Publish(commit));
     }
 
-    /// Sets the topics of a client. The answer comes when the set counts.
-    pub async fn set_topics(
-        &self,
-        client: ClientKey,
-        texts: Vec<String>,
-        caller: A::Caller,
-        from: Seq,
-    ) -> Result<(), Refusal> {
+    /// Sets the topics of a client. The answer comes when the set counts; the ticket of `set` is given here.
+    pub async fn set_topics(&self, set: SetTopics<A::Caller>) -> Result<Position, Refusal> {
         let (reply, answer) = oneshot::channel();
-        self.addr.do_send(Set { client, texts, caller, from, reply });
+        self.addr.do_send(Set { set, reply });
         // A hub that is gone took its clients along.
         answer.await.unwrap_or(Err(Refusal::UnknownClient))
+    }
+
+    /// The history that clients know ended, in order with the commits: see [`HubState::new_epoch`].
+    pub fn new_epoch(&self, at: Position) {
+        self.addr.do_send(NewEpoch(at));
+    }
+
+    /// Other bounds from now on.
+    pub fn set_limits(&self, limits: SubscriptionLimits) {
+        self.addr.do_send(SetLimits(limits));
     }
 
     /// Every caller that is a record of this subject becomes a guest.
@@ -160,7 +168,8 @@ impl<A: Audience> HubHandle<A> {
 pub struct Hub<A: Audience> {
     state: Rc<RefCell<HubState<A>>>,
     load: Arc<Load>,
-    replies: HashMap<Ticket, oneshot::Sender<Result<(), Refusal>>>,
+    flusher: Flusher,
+    replies: HashMap<Ticket, oneshot::Sender<Result<Position, Refusal>>>,
     last_ticket: u64,
 }
 
@@ -169,7 +178,13 @@ impl<A: Audience> Hub<A> {
     pub fn start(state: HubState<A>) -> LocalHub<A> {
         let state = Rc::new(RefCell::new(state));
         let load = Arc::new(Load::default());
-        let hub = Hub { state: state.clone(), load: load.clone(), replies: HashMap::new(), last_ticket: 0 };
+        let hub = Hub {
+            state: state.clone(),
+            load: load.clone(),
+            flusher: Flusher::default(),
+            replies: HashMap::new(),
+            last_ticket: 0,
+        };
         let addr = Actor::start(hub);
         LocalHub { state, handle: HubHandle { addr, load } }
     }
@@ -181,13 +196,11 @@ impl<A: Audience> Hub<A> {
     }
 
     fn apply(&mut self, effects: Effects, ctx: &mut Context<Self>) {
-        let Effects { wake, cut, answers, decision, finished } = effects;
+        let Effects { wake, cut, answers, work, paused, finished } = effects;
         for subscription in cut {
-            subscription.sink.cut();
-        }
-        for subscription in wake {
             subscription.wake();
         }
+        self.flusher.add(wake);
         for (ticket, answer) in answers {
             if let Some(reply) = self.replies.remove(&ticket) {
                 // Whoever asked may have gone.
@@ -197,10 +210,11 @@ impl<A: Audience> Hub<A> {
         if finished > 0 {
             self.load.changes.fetch_sub(finished, Ordering::AcqRel);
         }
-        if let Some(decision) = decision {
-            ctx.spawn(decision.into_actor(self).map(|decided: Decided, hub, ctx| {
-                hub.act(ctx, |state| state.decided(decided));
-            }));
+        for work in work {
+            ctx.spawn(work.into_actor(self).map(|done: Done, hub, ctx| hub.act(ctx, |state| state.done(done))));
+        }
+        for replay in paused {
+            ctx.run_later(PAUSE, move |hub, ctx| hub.act(ctx, |state| state.go_on(replay)));
         }
     }
 }
@@ -245,22 +259,18 @@ impl<A: Audience> Handler<Lagged> for Hub<A> {
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Set<C> {
-    client: ClientKey,
-    texts: Vec<String>,
-    caller: C,
-    from: Seq,
-    reply: oneshot::Sender<Result<(), Refusal>>,
+    set: SetTopics<C>,
+    reply: oneshot::Sender<Result<Position, Refusal>>,
 }
 
 impl<A: Audience> Handler<Set<A::Caller>> for Hub<A> {
     type Result = ();
 
-    fn handle(&mut self, set: Set<A::Caller>, ctx: &mut Context<Self>) {
-        let Set { client, texts, caller, from, reply } = set;
+    fn handle(&mut self, Set { mut set, reply }: Set<A::Caller>, ctx: &mut Context<Self>) {
         self.last_ticket += 1;
-        let ticket = Ticket(self.last_ticket);
-        self.replies.insert(ticket, reply);
-        self.act(ctx, |state| state.set_topics(SetTopics { client, texts, caller, from, ticket }));
+        set.ticket = Ticket(self.last_ticket);
+        self.replies.insert(set.ticket, reply);
+        self.act(ctx, |state| state.set_topics(set));
     }
 }
 
@@ -285,6 +295,30 @@ impl<A: Audience> Handler<Revoke> for Hub<A> {
 
     fn handle(&mut self, Revoke(subject): Revoke, ctx: &mut Context<Self>) {
         self.act(ctx, |state| state.revoke(subject));
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct NewEpoch(Position);
+
+impl<A: Audience> Handler<NewEpoch> for Hub<A> {
+    type Result = ();
+
+    fn handle(&mut self, NewEpoch(at): NewEpoch, ctx: &mut Context<Self>) {
+        self.act(ctx, |state| state.new_epoch(at));
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct SetLimits(SubscriptionLimits);
+
+impl<A: Audience> Handler<SetLimits> for Hub<A> {
+    type Result = ();
+
+    fn handle(&mut self, SetLimits(limits): SetLimits, _: &mut Context<Self>) {
+        self.state.borrow_mut().set_limits(limits);
     }
 }
 

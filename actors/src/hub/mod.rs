@@ -13,7 +13,10 @@
 //! guests on `posts/*` are decided once, framed once, and share the bytes.
 
 mod actor;
+mod flusher;
 mod post;
+mod recent;
+mod replay;
 mod roster;
 #[cfg(test)]
 mod simulation;
@@ -28,11 +31,12 @@ use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 
 pub use actor::{Hub, HubHandle, LocalHub};
+pub use replay::ReplayId;
 pub use roster::{Listener, Listeners};
-pub use state::{Effects, HubState, HubStats, SetTopics, Ticket};
+pub use state::{Done, Effects, HubState, HubStats, SetTopics, Since, Ticket, Topics};
 
 use crate::subscription::Subscription;
-use crate::{Change, Commit};
+use crate::{Change, Commit, Seq};
 
 /// A client of one hub. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,9 +49,9 @@ pub struct InterestId(pub(crate) u64);
 /// The domain, as a hub sees it.
 pub trait Audience: Sized + 'static {
     /// What the domain keeps of a client, e.g. the name by which others find it.
-    type Client: 'static;
+    type Client: Clone + 'static;
     /// Somebody who listens. The default one is a guest.
-    type Caller: Default + Send + 'static;
+    type Caller: Clone + Default + Send + 'static;
     /// The options of a subscription's text, parsed once for all who use that text.
     type Topic: 'static;
 
@@ -62,6 +66,9 @@ pub trait Audience: Sized + 'static {
     /// Who sees which changes of a commit, as what bytes.
     fn decide(&self, commit: &Arc<Commit>, listeners: Listeners<'_, Self>) -> Decision;
 
+    /// Changes from the log, for those who missed them: after `after` and up to `up_to`, as many as make a page.
+    fn fetch(&self, after: Seq, up_to: Seq) -> LocalBoxFuture<'static, Fetched>;
+
     /// True while [`Audience::outgoing`] wants to see every message to every client. Nothing is shared then.
     fn inspects(&self) -> bool {
         false
@@ -74,6 +81,16 @@ pub trait Audience: Sized + 'static {
 
     /// A client has gone, or was cut off.
     fn left(&self, _: &Self::Client) {}
+}
+
+/// The answer of [`Audience::fetch`].
+pub enum Fetched {
+    /// In order; `last` is how far the page goes, also where the last changes are nobody's business any more.
+    Page(Arc<Commit>),
+    /// The log does not reach back that far.
+    Expired,
+    /// It could not be read.
+    Failed,
 }
 
 /// The answer of [`Audience::recheck`].
@@ -123,6 +140,8 @@ pub enum Refusal {
     UnknownClient,
     /// The client belongs to another caller.
     OtherCaller,
+    /// Together with those that it has.
+    TooManyTopics,
 }
 
 /// A subscription as its hub and its connection hold it.

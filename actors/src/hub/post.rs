@@ -7,15 +7,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::roster::{Members, Roster};
+use super::roster::{Member, Members, Roster};
 use super::state::Effects;
-use super::{Audience, Delivery, InterestId, Outgoing};
-use crate::frame::Protocol;
-use crate::subscription::{Pushed, Subscription, SubscriptionLimits};
-use crate::{Commit, Epoch, Seq};
-
-/// The frames of one event or of several joined, by protocol: made when the first client needs them.
-pub(super) type Frames = [Option<Bytes>; Protocol::COUNT];
+use super::{Audience, ClientKey, Decided, Delivery, InterestId, Outgoing};
+use crate::subscription::{Ending, Pushed, Subscription, SubscriptionLimits};
+use crate::wire::{Frame, Frames, Wire};
+use crate::{Commit, Epoch, Position, Seq};
 
 /// Puts frames into queues.
 pub(super) struct Post<'a, A: Audience> {
@@ -23,7 +20,7 @@ pub(super) struct Post<'a, A: Audience> {
     epoch: &'a Epoch,
     limits: &'a SubscriptionLimits,
     turn: u64,
-    pub(super) inspects: bool,
+    inspects: bool,
     effects: &'a mut Effects,
 }
 
@@ -33,8 +30,9 @@ struct Share<'a> {
     members: &'a Members,
     /// Places in the list of deliveries.
     deliveries: Vec<usize>,
-    /// Those of its clients that another interest of the same commit concerns too.
-    mixed: Vec<&'a Rc<Subscription>>,
+    /// Those of its clients that are not told just this: another interest of the same commit concerns them too, or they came
+    /// in the middle of it.
+    mixed: Vec<&'a Member>,
 }
 
 impl<'a, A: Audience> Post<'a, A> {
@@ -48,18 +46,38 @@ impl<'a, A: Audience> Post<'a, A> {
         Post { audience, epoch, limits, turn, inspects: audience.inspects(), effects }
     }
 
-    fn push(&mut self, subscription: &Rc<Subscription>, frame: Bytes) {
-        let pushed = subscription.state.borrow_mut().push(frame, self.turn, self.limits);
-        match pushed {
+    /// `seq` is the last change that the frame tells of.
+    pub(super) fn push(&mut self, subscription: &Rc<Subscription>, frame: Frame, seq: Seq) {
+        subscription.told.set(seq.max(subscription.told.get()));
+        match subscription.push(frame, self.turn, self.limits) {
             Pushed::First => self.effects.wake.push(subscription.clone()),
             Pushed::Overflow => self.effects.cut.push(subscription.clone()),
             Pushed::Queued | Pushed::Ended => {}
         }
     }
 
+    /// What was decided of a commit, for the clients of a roster.
+    pub(super) fn decided(&mut self, roster: &Roster<A>, commit: &Commit, decided: Decided) {
+        let Decided { mut deliveries, failed } = decided;
+        deliveries.sort_by_key(|delivery| delivery.change);
+        if !deliveries.is_empty() {
+            if self.inspects {
+                self.one_by_one(roster, commit, &deliveries);
+            } else {
+                self.shared(roster, commit, &deliveries);
+            }
+        }
+        for (_, members) in failed.into_iter().filter_map(|interest| roster.members(interest)) {
+            for member in members.values().filter(|member| member.from < commit.last) {
+                member.subscription.end(Ending::Lagged);
+                self.effects.cut.push(member.subscription.clone());
+            }
+        }
+    }
+
     /// All that an interest sees of the commit goes to its clients as one piece of shared bytes. Only a client that is
     /// concerned by several interests gets its events one by one, in the order of the changes.
-    pub(super) fn shared<'r>(&mut self, roster: &'r Roster<A>, commit: &Commit, deliveries: &[Delivery]) {
+    fn shared<'r>(&mut self, roster: &'r Roster<A>, commit: &Commit, deliveries: &[Delivery]) {
         let mut shares: Vec<Share<'r>> = Vec::new();
         let mut places: HashMap<InterestId, usize> = HashMap::new();
         for (place, delivery) in deliveries.iter().enumerate() {
@@ -70,61 +88,84 @@ impl<'a, A: Audience> Post<'a, A> {
                 shares.push(Share { text, members, deliveries: vec![place], mixed: Vec::new() });
             }
         }
-        for subscription in shares.iter().flat_map(|share| concerned(share.members, commit)) {
-            subscription.concerned.set(subscription.concerned.get() + 1);
+        for member in shares.iter().flat_map(|share| concerned(share.members, commit)) {
+            member.subscription.concerned.set(member.subscription.concerned.get() + 1);
         }
         let mut any_mixed = false;
         for share in &mut shares {
             let mut frames = Frames::default();
-            for subscription in concerned(share.members, commit) {
-                if subscription.concerned.get() > 1 {
-                    share.mixed.push(subscription);
+            let seq = |place: Option<&usize>| place.and_then(|place| seq_of(commit, &deliveries[*place]));
+            let (Some(first), Some(last)) = (seq(share.deliveries.first()), seq(share.deliveries.last())) else {
+                continue;
+            };
+            for member in concerned(share.members, commit) {
+                let subscription = &member.subscription;
+                if subscription.concerned.get() > 1 || member.from >= first {
+                    share.mixed.push(member);
                     any_mixed = true;
                     continue;
                 }
-                let frame = frames[subscription.protocol as usize].get_or_insert_with(|| {
+                let frame = frames.get(subscription.wire, || {
                     let events = share.deliveries.iter().map(|place| &deliveries[*place]);
-                    self.frame(subscription.protocol, share.text, commit, events)
+                    self.frame(subscription.wire, share.text, commit, events)
                 });
-                let frame = frame.clone();
-                self.push(subscription, frame);
+                self.push(subscription, frame, last);
             }
         }
         if any_mixed {
-            for delivery in deliveries {
-                let Some(share) = places.get(&delivery.interest).map(|place| &shares[*place]) else { continue };
-                let mut frames = Frames::default();
-                for subscription in &share.mixed {
-                    let frame = frames[subscription.protocol as usize]
-                        .get_or_insert_with(|| self.frame(subscription.protocol, share.text, commit, [delivery]));
-                    let frame = frame.clone();
-                    self.push(subscription, frame);
+            for group in deliveries.chunk_by(|one, other| one.change == other.change) {
+                let share = |delivery: &Delivery| places.get(&delivery.interest).map(|place| &shares[*place]);
+                let mixed = |delivery: &Delivery| {
+                    let members = share(delivery).into_iter().flat_map(|share| share.mixed.iter().copied());
+                    let seq = seq_of(commit, delivery).unwrap_or_default();
+                    members.filter(move |member| member.from < seq).map(|member| &member.subscription)
+                };
+                let ends = Ends::of(group, mixed);
+                for (place, delivery) in group.iter().enumerate() {
+                    let (Some(share), Some(seq)) = (share(delivery), seq_of(commit, delivery)) else { continue };
+                    let (mut last, mut other) = (Frames::default(), Frames::default());
+                    for subscription in mixed(delivery) {
+                        let (frames, at) = ends.pick(subscription, place, seq, &mut last, &mut other);
+                        let write = || self.write(subscription.wire, at, share.text, &delivery.payload);
+                        let frame = frames.get(subscription.wire, write);
+                        self.push(subscription, frame, at);
+                    }
                 }
             }
         }
-        for subscription in shares.iter().flat_map(|share| concerned(share.members, commit)) {
-            subscription.concerned.set(0);
+        for member in shares.iter().flat_map(|share| concerned(share.members, commit)) {
+            member.subscription.concerned.set(0);
         }
     }
 
     /// Every event is shown to the audience for each client: the way while it inspects what goes out.
-    pub(super) fn one_by_one(&mut self, roster: &Roster<A>, commit: &Commit, deliveries: &[Delivery]) {
-        for delivery in deliveries {
-            let Some(change) = commit.changes.get(delivery.change) else { continue };
-            let Some((text, members)) = roster.members(delivery.interest) else { continue };
-            let mut frames = Frames::default();
-            for subscription in concerned(members, commit) {
-                self.event(roster, subscription, change.seq, text, &delivery.payload, &mut frames);
+    fn one_by_one(&mut self, roster: &Roster<A>, commit: &Commit, deliveries: &[Delivery]) {
+        let members = |delivery: &Delivery| {
+            let members = roster.members(delivery.interest).map(|(_, members)| members);
+            let seq = seq_of(commit, delivery).unwrap_or_default();
+            let members = members.into_iter().flat_map(|members| members.values());
+            members.filter(move |member| member.from < seq).map(|member| &member.subscription)
+        };
+        for group in deliveries.chunk_by(|one, other| one.change == other.change) {
+            let ends = Ends::of(group, members);
+            for (place, delivery) in group.iter().enumerate() {
+                let Some(seq) = seq_of(commit, delivery) else { continue };
+                let Some((text, _)) = roster.members(delivery.interest) else { continue };
+                let (mut last, mut other) = (Frames::default(), Frames::default());
+                for subscription in members(delivery) {
+                    let (frames, at) = ends.pick(subscription, place, seq, &mut last, &mut other);
+                    self.event(roster, subscription, at, text, &delivery.payload, frames);
+                }
             }
         }
     }
 
-    /// One event for one client.
+    /// One event for one client. `at`: what the client has been told of when it has this.
     pub(super) fn event(
         &mut self,
         roster: &Roster<A>,
         subscription: &Rc<Subscription>,
-        seq: Seq,
+        at: Seq,
         text: &str,
         payload: &Bytes,
         frames: &mut Frames,
@@ -140,37 +181,79 @@ impl<'a, A: Audience> Post<'a, A> {
                 Outgoing::Changed { topic, payload } => changed = Some((topic, payload)),
             }
         }
-        let write = |text: &str, payload: &[u8]| {
-            let mut out = Vec::new();
-            subscription.protocol.write_event(&mut out, self.epoch, seq, text, payload);
-            Bytes::from(out)
-        };
         let frame = match changed {
-            Some((text, payload)) => write(&text, &payload),
-            None => frames[subscription.protocol as usize].get_or_insert_with(|| write(text, payload)).clone(),
+            Some((text, payload)) => self.write(subscription.wire, at, &text, &payload),
+            None => frames.get(subscription.wire, || self.write(subscription.wire, at, text, payload)),
         };
-        self.push(subscription, frame);
+        self.push(subscription, frame, at);
+    }
+
+    fn write(&self, wire: &dyn Wire, at: Seq, text: &str, payload: &[u8]) -> Frame {
+        let mut out = Vec::new();
+        wire.event(&mut out, &self.at(at), text, payload);
+        out.into()
+    }
+
+    fn at(&self, seq: Seq) -> Position {
+        Position { epoch: self.epoch.clone(), seq }
     }
 
     fn frame<'d>(
         &self,
-        protocol: Protocol,
+        wire: &dyn Wire,
         text: &str,
         commit: &Commit,
         events: impl IntoIterator<Item = &'d Delivery>,
-    ) -> Bytes {
+    ) -> Frame {
         let mut out = Vec::new();
         for delivery in events {
-            if let Some(change) = commit.changes.get(delivery.change) {
-                protocol.write_event(&mut out, self.epoch, change.seq, text, &delivery.payload);
+            if let Some(seq) = seq_of(commit, delivery) {
+                wire.event(&mut out, &self.at(seq), text, &delivery.payload);
             }
         }
         out.into()
     }
 }
 
-/// The clients of an interest for whom the commit is news.
-fn concerned<'r>(members: &'r Members, commit: &Commit) -> impl Iterator<Item = &'r Rc<Subscription>> {
+fn seq_of(commit: &Commit, delivery: &Delivery) -> Option<Seq> {
+    commit.changes.get(delivery.change).map(|change| change.seq)
+}
+
+/// A client may see one change under several of its topics. Only the last of these events tells it the change's own
+/// position, the others the one before: if the connection ends between them, it is told all of them again, and none is
+/// lost.
+struct Ends(HashMap<ClientKey, usize>);
+
+impl Ends {
+    /// Of the deliveries of one change.
+    fn of<'r, I: Iterator<Item = &'r Rc<Subscription>>>(group: &[Delivery], clients: impl Fn(&Delivery) -> I) -> Ends {
+        let mut last = HashMap::new();
+        if group.len() > 1 {
+            for (place, delivery) in group.iter().enumerate() {
+                last.extend(clients(delivery).map(|subscription| (subscription.key, place)));
+            }
+        }
+        Ends(last)
+    }
+
+    /// What a client has been told of when it has the event at this place, and the frames of those in the same case.
+    fn pick<'f>(
+        &self,
+        client: &Subscription,
+        place: usize,
+        seq: Seq,
+        last: &'f mut Frames,
+        other: &'f mut Frames,
+    ) -> (&'f mut Frames, Seq) {
+        match self.0.get(&client.key) {
+            Some(end) if *end > place => (other, Seq(seq.0 - 1)),
+            _ => (last, seq),
+        }
+    }
+}
+
+/// The clients of an interest for whom something of the commit is news.
+fn concerned<'r>(members: &'r Members, commit: &Commit) -> impl Iterator<Item = &'r Member> {
     let last = commit.last;
-    members.values().filter(move |member| member.from < last).map(|member| &member.subscription)
+    members.values().filter(move |member| member.from < last)
 }

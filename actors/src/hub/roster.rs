@@ -5,9 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::{Audience, ClientKey, InterestId};
-use crate::frame::Protocol;
 use crate::subscription::{Sink, Subscription};
 use crate::topic::{TopicIndex, topic_of};
+use crate::wire::Wire;
 use crate::{Change, Seq};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,6 +29,8 @@ pub(super) struct Roster<A: Audience> {
     /// Where each interest is to be found.
     interests: HashMap<InterestId, (TopicKey, CallerKey)>,
     last_key: u64,
+    /// How often a client became another caller: what was decided before then is not about its interests any more.
+    pub(super) moves: u64,
 }
 
 pub(super) struct Client<A: Audience> {
@@ -107,6 +109,7 @@ impl<A: Audience> Roster<A> {
             index: TopicIndex::new(),
             interests: HashMap::new(),
             last_key: 0,
+            moves: 0,
         }
     }
 
@@ -152,12 +155,33 @@ impl<A: Audience> Roster<A> {
         topics.flat_map(|topic| topic.interests.values().map(|interest| (&topic.text, &interest.members)))
     }
 
-    pub(super) fn connect(&mut self, protocol: Protocol, data: A::Client, sink: Box<dyn Sink>) -> Rc<Subscription> {
+    /// `at`: the last change before the client came.
+    pub(super) fn connect(
+        &mut self,
+        wire: &'static dyn Wire,
+        data: A::Client,
+        sink: Rc<dyn Sink>,
+        at: Seq,
+    ) -> Rc<Subscription> {
         let key = ClientKey(self.next_key());
-        let subscription = Rc::new(Subscription::new(key, protocol, sink));
+        let subscription = Rc::new(Subscription::new(key, wire, sink, at));
         let client = Client { subscription: subscription.clone(), data, caller: GUEST, topics: Box::default() };
         self.clients.insert(key, client);
         subscription
+    }
+
+    /// A client of another roster is listened for here too, as this caller.
+    pub(super) fn adopt(&mut self, audience: &A, subscription: Rc<Subscription>, data: A::Client, caller: A::Caller) {
+        let key = subscription.key;
+        let client = Client { subscription, data, caller: GUEST, topics: Box::default() };
+        self.clients.insert(key, client);
+        self.set_caller(audience, key, caller);
+    }
+
+    /// The texts of a client's topics.
+    pub(super) fn texts(&self, key: ClientKey) -> Vec<String> {
+        let topics = self.clients.get(&key).map(|client| &client.topics[..]).unwrap_or_default();
+        topics.iter().filter_map(|topic| Some(self.topics.get(topic)?.text.to_string())).collect()
     }
 
     pub(super) fn disconnect(&mut self, key: ClientKey) -> Option<Client<A>> {
@@ -235,6 +259,13 @@ impl<A: Audience> Roster<A> {
         self.move_client(key, GUEST);
     }
 
+    /// Numbers begin anew: whoever listens now is told everything after `at`.
+    pub(super) fn restart(&mut self, at: Seq) {
+        let interests = self.topics.values_mut().flat_map(|topic| topic.interests.values_mut());
+        interests.flat_map(|interest| interest.members.values_mut()).for_each(|member| member.from = at);
+        self.callers.values_mut().for_each(|entry| entry.seen = at);
+    }
+
     /// The caller whose own record a change is about.
     pub(super) fn subject_of(&self, change: &Change) -> Option<(CallerKey, &A::Caller)> {
         let key = self.identities.get(change.subject.id())?.get(&*change.record)?;
@@ -292,6 +323,7 @@ impl<A: Audience> Roster<A> {
         if from == to {
             return;
         }
+        self.moves += 1;
         let topics = std::mem::take(&mut client.topics);
         for topic in &topics {
             if let Some(member) = self.leave_keeping_topic(*topic, from, key) {

@@ -5,43 +5,109 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 
-use super::post::{Frames, Post};
+use super::post::Post;
+use super::recent::Recent;
+use super::replay::{Replay, ReplayId};
 use super::roster::Roster;
-use super::{Audience, ClientKey, Decided, Decision, Recheck, Refusal};
-use crate::frame::Protocol;
+use super::{Audience, ClientKey, Decided, Decision, Fetched, Recheck, Refusal};
 use crate::subscription::{Ending, Pushed, Sink, Subscription, SubscriptionLimits, Tick};
-use crate::{Commit, Epoch, Seq};
+use crate::wire::{Frame, Frames, Wire};
+use crate::{Commit, Epoch, Position, Seq};
 
 /// Stands for somebody who waits for an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Ticket(pub u64);
 
 /// A client's new set of topics.
 pub struct SetTopics<C> {
     pub client: ClientKey,
-    /// The subscriptions' texts, options included.
-    pub texts: Vec<String>,
+    pub topics: Topics,
     pub caller: C,
+    /// Whoever the client belongs to so far, it is this caller's now. Otherwise only a guest's or the caller's own is.
+    pub any_caller: bool,
     /// The last change that was committed when the set was asked for. Up to it the topics of before count: who was answered
     /// a write and then asks for other topics has that write delivered first.
     pub from: Seq,
+    /// Where the client wants to go on; from now on, without.
+    pub since: Option<Since>,
     pub ticket: Ticket,
+}
+
+/// Subscriptions' texts, options included, and what becomes of those that the client has.
+#[derive(Clone, Debug)]
+pub enum Topics {
+    /// These, and no others.
+    Replace(Vec<String>),
+    /// These too.
+    Add(Vec<String>),
+    /// All but these.
+    Remove(Vec<String>),
+}
+
+impl Topics {
+    /// The whole set, for a client that has `held`.
+    fn of(self, held: impl FnOnce() -> Vec<String>) -> Vec<String> {
+        match self {
+            Topics::Replace(texts) => texts,
+            Topics::Add(texts) => {
+                let mut all = held();
+                let new: Vec<String> = texts.into_iter().filter(|text| !all.contains(text)).collect();
+                all.extend(new);
+                all
+            }
+            Topics::Remove(texts) => held().into_iter().filter(|text| !texts.contains(text)).collect(),
+        }
+    }
+
+    pub fn texts(&self) -> &[String] {
+        match self {
+            Topics::Replace(texts) | Topics::Add(texts) | Topics::Remove(texts) => texts,
+        }
+    }
+
+    pub fn texts_mut(&mut self) -> &mut Vec<String> {
+        match self {
+            Topics::Replace(texts) | Topics::Add(texts) | Topics::Remove(texts) => texts,
+        }
+    }
+}
+
+/// The last position that a client says it has seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Since {
+    At(Position),
+    /// Nothing that we ever told anybody.
+    Unknown,
 }
 
 /// What is to be done after an event.
 #[derive(Default)]
 pub struct Effects {
-    /// Connections for which frames began to wait, or that ended in peace.
+    /// Subscriptions for which frames began to wait, or that ended in peace.
     pub wake: Vec<Rc<Subscription>>,
-    /// Connections to close at once.
+    /// Subscriptions that were ended because they, or the hub, fell behind.
     pub cut: Vec<Rc<Subscription>>,
-    pub answers: Vec<(Ticket, Result<(), Refusal>)>,
-    /// To be awaited and handed to [`HubState::decided`]; at most one at a time.
-    pub decision: Option<LocalBoxFuture<'static, Decided>>,
+    /// The position from which a set counts, or why it does not.
+    pub answers: Vec<(Ticket, Result<Position, Refusal>)>,
+    /// To be awaited, each on its own, and handed to [`HubState::done`].
+    pub work: Vec<LocalBoxFuture<'static, Done>>,
+    /// Replays to go on with ([`HubState::go_on`]) in a moment.
+    pub paused: Vec<ReplayId>,
     /// Changes that the hub is done with.
     pub finished: usize,
+}
+
+/// What was awaited.
+pub enum Done {
+    /// Who sees what of the commit at hand.
+    Decided(Decided),
+    /// Who sees what of a page of a replay.
+    Replayed(ReplayId, Decided),
+    /// A page of the change log.
+    Fetched(ReplayId, Fetched),
 }
 
 /// Figures of a hub.
@@ -54,38 +120,57 @@ pub struct HubStats {
     pub waiting: usize,
     /// Clients cut off because they, or the hub, fell behind.
     pub cut: u64,
+    /// Clients that were told to read anew.
+    pub resets: u64,
+    /// Clients that are being told what they missed.
+    pub replaying: usize,
     /// The last change delivered.
     pub delivered: Seq,
 }
 
-enum Turn<C> {
+pub(super) enum Turn<C> {
     Commit(Arc<Commit>),
     SetTopics(SetTopics<C>),
     /// All records of this subject are nobody any more.
     Revoke(Arc<str>),
+    /// A replay has come close enough to the present to end in it.
+    Join(ReplayId),
+    /// What comes now is another history.
+    Epoch(Position),
+}
+
+/// What a decision is awaited for.
+enum Deciding {
+    /// And how often clients of the roster had become another caller when it was asked.
+    Commit(Arc<Commit>, u64),
+    Join(ReplayId, Arc<Commit>, u64),
 }
 
 /// See the module's documentation.
 pub struct HubState<A: Audience> {
-    audience: A,
-    epoch: Epoch,
-    limits: SubscriptionLimits,
-    roster: Roster<A>,
-    turns: VecDeque<Turn<A::Caller>>,
+    pub(super) audience: A,
+    pub(super) epoch: Epoch,
+    pub(super) limits: SubscriptionLimits,
+    pub(super) roster: Roster<A>,
+    pub(super) turns: VecDeque<Turn<A::Caller>>,
     /// Sets that came before the commits after which they count.
     early: VecDeque<SetTopics<A::Caller>>,
     /// The last change handed over.
     received: Seq,
-    /// The commit whose decision is awaited.
-    deciding: Option<Arc<Commit>>,
+    deciding: Option<Deciding>,
     /// The last change delivered.
-    delivered: Seq,
+    pub(super) delivered: Seq,
+    /// The newest commits, for those who come back.
+    pub(super) recent: Recent,
+    pub(super) replays: Vec<Replay<A>>,
+    pub(super) last_replay: u64,
     /// Counts whatever puts frames into queues.
-    turn: u64,
+    pub(super) turn: u64,
     cut: u64,
+    pub(super) resets: u64,
     /// The server is stopping: who still comes is told so at once.
     stopped: bool,
-    effects: Effects,
+    pub(super) effects: Effects,
 }
 
 impl<A: Audience> HubState<A> {
@@ -101,8 +186,12 @@ impl<A: Audience> HubState<A> {
             received: at,
             deciding: None,
             delivered: at,
+            recent: Recent::after(at),
+            replays: Vec::new(),
+            last_replay: 0,
             turn: 0,
             cut: 0,
+            resets: 0,
             stopped: false,
             effects: Effects::default(),
         }
@@ -118,6 +207,8 @@ impl<A: Audience> HubState<A> {
             interests: self.roster.interest_count(),
             waiting: self.roster.clients().map(|client| client.subscription.state.borrow().waiting()).sum(),
             cut: self.cut,
+            resets: self.resets,
+            replaying: self.replays.iter().map(|replay| replay.roster.client_count()).sum(),
             delivered: self.delivered,
         }
     }
@@ -125,28 +216,36 @@ impl<A: Audience> HubState<A> {
     /// A client came, with the frame that it sees first.
     pub fn connect(
         &mut self,
-        protocol: Protocol,
+        wire: &'static dyn Wire,
         data: A::Client,
-        sink: Box<dyn Sink>,
-        first: Option<Bytes>,
+        sink: Rc<dyn Sink>,
+        first: Option<Frame>,
     ) -> Rc<Subscription> {
-        let subscription = self.roster.connect(protocol, data, sink);
+        let subscription = self.roster.connect(wire, data, sink, self.delivered);
         self.turn += 1;
-        let state = &mut *subscription.state.borrow_mut();
         if let Some(frame) = first {
-            state.push(frame, self.turn, &self.limits);
+            subscription.push(frame, self.turn, &self.limits);
         }
         if self.stopped {
-            state.end(Ending::Stopped);
+            subscription.end(Ending::Stopped);
         }
-        subscription.clone()
+        subscription
     }
 
     /// A client went.
     pub fn disconnect(&mut self, key: ClientKey) {
-        if let Some(client) = self.roster.disconnect(key) {
+        self.forget(key);
+    }
+
+    fn forget(&mut self, key: ClientKey) -> bool {
+        for replay in &mut self.replays {
+            replay.forget(key);
+        }
+        let client = self.roster.disconnect(key);
+        if let Some(client) = &client {
             self.audience.left(&client.data);
         }
+        client.is_some()
     }
 
     /// The next commit. To be called in order.
@@ -185,22 +284,61 @@ impl<A: Audience> HubState<A> {
         self.run()
     }
 
-    /// The awaited decision.
-    pub fn decided(&mut self, decided: Decided) -> Effects {
-        if let Some(commit) = self.deciding.take() {
-            self.deliver(&commit, decided);
+    /// The history that clients know ended: they are told to read anew, and what comes after counts from `at` on. To be
+    /// called in order with the commits.
+    pub fn new_epoch(&mut self, at: Position) -> Effects {
+        self.received = at.seq;
+        self.turns.push_back(Turn::Epoch(at));
+        // What was asked for in the other history waits for nothing of it any more.
+        self.turns.extend(std::mem::take(&mut self.early).into_iter().map(Turn::SetTopics));
+        self.run()
+    }
+
+    /// Other bounds from now on.
+    pub fn set_limits(&mut self, limits: SubscriptionLimits) {
+        self.limits = limits;
+    }
+
+    /// What was awaited.
+    pub fn done(&mut self, done: Done) -> Effects {
+        match done {
+            Done::Decided(decided) => match self.deciding.take() {
+                // Somebody became another caller meanwhile: it is asked again.
+                Some(Deciding::Commit(commit, moves)) if moves != self.roster.moves => self.begin(commit),
+                Some(Deciding::Commit(commit, _)) => self.deliver(&commit, decided),
+                Some(Deciding::Join(replay, _, moves)) if self.moved(replay, moves) => self.begin_join(replay),
+                Some(Deciding::Join(replay, commit, _)) => {
+                    self.deliver_page(replay, &commit, decided);
+                    self.join(replay);
+                }
+                None => {}
+            },
+            Done::Replayed(replay, decided) => self.page_decided(replay, decided),
+            Done::Fetched(replay, fetched) => self.page_fetched(replay, fetched),
         }
+        self.run()
+    }
+
+    /// Goes on with a replay that paused.
+    pub fn go_on(&mut self, replay: ReplayId) -> Effects {
+        self.advance(replay);
         self.run()
     }
 
     /// A caller who is known here had these values after the change `as_of`, or later. They count at once, unless a later
     /// change has told more.
     pub fn refresh(&mut self, caller: A::Caller, as_of: Seq) {
+        for replay in &mut self.replays {
+            replay.roster.refresh_known(&self.audience, caller.clone(), as_of);
+        }
         self.roster.refresh_known(&self.audience, caller, as_of);
     }
 
     /// One client becomes a guest at once.
     pub fn demote(&mut self, key: ClientKey) {
+        for replay in &mut self.replays {
+            replay.roster.demote(key);
+        }
         self.roster.demote(key);
     }
 
@@ -208,10 +346,13 @@ impl<A: Audience> HubState<A> {
     pub fn send(&mut self, topic: &str, payload: &Bytes) -> Effects {
         self.turn += 1;
         let mut post = Post::new(&self.audience, &self.epoch, &self.limits, self.turn, &mut self.effects);
-        for (text, members) in self.roster.listening_to(topic) {
-            let mut frames = Frames::default();
-            for member in members.values() {
-                post.event(&self.roster, &member.subscription, self.delivered, text, payload, &mut frames);
+        let replays = self.replays.iter().map(|replay| (&replay.roster, replay.at));
+        for (roster, at) in std::iter::once((&self.roster, self.delivered)).chain(replays) {
+            for (text, members) in roster.listening_to(topic) {
+                let mut frames = Frames::default();
+                for member in members.values() {
+                    post.event(roster, &member.subscription, at, text, payload, &mut frames);
+                }
             }
         }
         self.finish_cuts();
@@ -220,17 +361,18 @@ impl<A: Audience> HubState<A> {
 
     /// Sends a message to one client if it listens to exactly this text, and maybe ends that subscription with it.
     pub fn send_to(&mut self, key: ClientKey, text: &str, payload: &Bytes, once: bool) -> (bool, Effects) {
-        if !self.roster.has_topic(key, text) {
+        let replays = self.replays.iter_mut().map(|replay| (&mut replay.roster, replay.at));
+        let mut places = std::iter::once((&mut self.roster, self.delivered)).chain(replays);
+        let Some((roster, at)) = places.find(|(roster, _)| roster.has_topic(key, text)) else {
             return (false, Effects::default());
-        }
+        };
         self.turn += 1;
-        if let Some(client) = self.roster.client(key) {
+        if let Some(client) = roster.client(key) {
             let mut post = Post::new(&self.audience, &self.epoch, &self.limits, self.turn, &mut self.effects);
-            let frames = &mut Frames::default();
-            post.event(&self.roster, &client.subscription, self.delivered, text, payload, frames);
+            post.event(roster, &client.subscription, at, text, payload, &mut Frames::default());
         }
         if once {
-            self.roster.drop_topic(key, text);
+            roster.drop_topic(key, text);
         }
         self.finish_cuts();
         (true, std::mem::take(&mut self.effects))
@@ -238,26 +380,32 @@ impl<A: Audience> HubState<A> {
 
     /// Whether a client listens to exactly this text.
     pub fn listens(&self, key: ClientKey, text: &str) -> bool {
-        self.roster.has_topic(key, text)
+        let replays = self.replays.iter().map(|replay| &replay.roster);
+        std::iter::once(&self.roster).chain(replays).any(|roster| roster.has_topic(key, text))
     }
 
     /// A second has passed.
     pub fn tick(&mut self) -> Effects {
         self.turn += 1;
+        let at = Position { epoch: self.epoch.clone(), seq: self.delivered };
+        let (mut told, mut silent) = (Frames::default(), Frames::default());
         for client in self.roster.clients() {
             let subscription = &client.subscription;
-            let state = &mut *subscription.state.borrow_mut();
-            match state.tick(&self.limits) {
+            let tick = subscription.state.borrow_mut().tick(&self.limits);
+            match tick {
                 Tick::Nothing => {}
                 Tick::KeepAlive => {
-                    if let Some(frame) = subscription.protocol.keep_alive()
-                        && state.push(frame, self.turn, &self.limits) == Pushed::First
-                    {
+                    // Who is still being told of the past does not hear of the present.
+                    let present = !self.replays.iter().any(|replay| replay.has(subscription.key));
+                    let news = present && subscription.told.replace(at.seq) < at.seq;
+                    let frames = if news { &mut told } else { &mut silent };
+                    let frame = frames.get(subscription.wire, || subscription.wire.keep_alive(&at, news));
+                    if subscription.push(frame, self.turn, &self.limits) == Pushed::First {
                         self.effects.wake.push(subscription.clone());
                     }
                 }
                 Tick::Stalled => {
-                    state.end(Ending::Stalled);
+                    subscription.end(Ending::Stalled);
                     self.effects.cut.push(subscription.clone());
                 }
             }
@@ -273,11 +421,14 @@ impl<A: Audience> HubState<A> {
             match turn {
                 Turn::Commit(commit) => self.effects.finished += commit.changes.len(),
                 Turn::SetTopics(set) => self.effects.answers.push((set.ticket, Err(Refusal::UnknownClient))),
-                Turn::Revoke(_) => {}
+                Turn::Revoke(_) | Turn::Join(_) => {}
+                Turn::Epoch(at) => self.epoch = at.epoch,
             }
         }
+        self.abandon_replays();
+        self.recent = Recent::after(last);
         for client in self.roster.clients() {
-            client.subscription.state.borrow_mut().end(Ending::Lagged);
+            client.subscription.end(Ending::Lagged);
             self.effects.cut.push(client.subscription.clone());
         }
         self.delivered = self.delivered.max(last);
@@ -289,7 +440,7 @@ impl<A: Audience> HubState<A> {
     pub fn stop(&mut self) -> Effects {
         self.stopped = true;
         for client in self.roster.clients() {
-            client.subscription.state.borrow_mut().end(Ending::Stopped);
+            client.subscription.end(Ending::Stopped);
             self.effects.wake.push(client.subscription.clone());
         }
         std::mem::take(&mut self.effects)
@@ -303,82 +454,135 @@ impl<A: Audience> HubState<A> {
                 Some(Turn::Commit(commit)) => self.begin(commit),
                 Some(Turn::SetTopics(set)) => self.apply(set),
                 Some(Turn::Revoke(subject)) => {
-                    for caller in self.roster.callers_of(&subject) {
-                        self.roster.demote_all(caller);
+                    for roster in rosters(&mut self.roster, &mut self.replays) {
+                        for caller in roster.callers_of(&subject) {
+                            roster.demote_all(caller);
+                        }
                     }
                 }
+                Some(Turn::Join(replay)) => self.begin_join(replay),
+                Some(Turn::Epoch(at)) => self.begin_epoch(at),
             }
         }
         std::mem::take(&mut self.effects)
     }
 
     fn apply(&mut self, set: SetTopics<A::Caller>) {
-        let SetTopics { client, texts, caller, from, ticket } = set;
+        if let Some(replay) = self.replays.iter_mut().find(|replay| replay.has(set.client)) {
+            // One thing after the other: its last set is not in force yet.
+            replay.after.push(set);
+            return;
+        }
+        let SetTopics { client, topics, caller, any_caller, from, since, ticket } = set;
+        let texts = topics.of(|| self.roster.texts(client));
         let answer = if self.roster.client(client).is_none() {
             Err(Refusal::UnknownClient)
-        } else if !self.roster.may_become(&self.audience, client, &caller) {
+        } else if !any_caller && !self.roster.may_become(&self.audience, client, &caller) {
             Err(Refusal::OtherCaller)
+        } else if texts.len() > self.limits.topics {
+            Err(Refusal::TooManyTopics)
         } else {
-            self.roster.set_caller(&self.audience, client, caller);
-            self.roster.set_topics(&self.audience, client, &texts, from.max(self.delivered));
-            Ok(())
+            self.roster.set_caller(&self.audience, client, caller.clone());
+            let from = from.max(self.delivered);
+            match since {
+                Some(since) => self.resume(client, texts, caller, since),
+                None => self.roster.set_topics(&self.audience, client, &texts, from),
+            }
+            Ok(Position { epoch: self.epoch.clone(), seq: self.delivered })
         };
         self.effects.answers.push((ticket, answer));
     }
 
     fn begin(&mut self, commit: Arc<Commit>) {
         // Callers first: a record that lost its right to listen must not see even this commit.
-        for change in &commit.changes {
-            let Some((key, caller)) = self.roster.subject_of(change) else { continue };
-            match self.audience.recheck(caller, change) {
-                Recheck::Fresh(caller) => self.roster.refresh(key, caller, change.seq),
-                Recheck::Guest => self.roster.demote_all(key),
+        for roster in rosters(&mut self.roster, &mut self.replays) {
+            for change in &commit.changes {
+                let Some((key, caller)) = roster.subject_of(change) else { continue };
+                match self.audience.recheck(caller, change) {
+                    Recheck::Fresh(caller) => roster.refresh(key, caller, change.seq),
+                    Recheck::Guest => roster.demote_all(key),
+                }
             }
         }
         match self.audience.decide(&commit, self.roster.listeners()) {
             Decision::Now(decided) => self.deliver(&commit, decided),
             Decision::Later(decision) => {
-                self.deciding = Some(commit);
-                self.effects.decision = Some(decision);
+                {
+                    let moves = self.roster.moves;
+                    self.wait(Deciding::Commit(commit, moves), decision)
+                };
             }
         }
     }
 
-    fn deliver(&mut self, commit: &Commit, decided: Decided) {
-        let Decided { mut deliveries, failed } = decided;
+    fn wait(&mut self, deciding: Deciding, decision: LocalBoxFuture<'static, Decided>) {
+        self.deciding = Some(deciding);
+        self.effects.work.push(decision.map(Done::Decided).boxed_local());
+    }
+
+    /// The last stretch of a replay, as a turn: what it decides is still the present when it is delivered.
+    fn begin_join(&mut self, id: ReplayId) {
+        let Some(replay) = self.replays.iter_mut().find(|replay| replay.id == id) else { return };
+        if replay.roster.client_count() == 0 {
+            return self.join(id);
+        }
+        match self.recent.since(replay.at) {
+            // It went on too long, and the present is out of sight again.
+            None => self.advance(id),
+            Some(commit) if commit.changes.is_empty() => self.join(id),
+            Some(commit) => match self.audience.decide(&commit, replay.roster.listeners()) {
+                Decision::Now(decided) => {
+                    self.deliver_page(id, &commit, decided);
+                    self.join(id);
+                }
+                Decision::Later(decision) => {
+                    let moves = replay.roster.moves;
+                    self.wait(Deciding::Join(id, commit, moves), decision)
+                }
+            },
+        }
+    }
+
+    fn deliver(&mut self, commit: &Arc<Commit>, decided: Decided) {
         self.turn += 1;
-        deliveries.sort_by_key(|delivery| delivery.change);
         let mut post = Post::new(&self.audience, &self.epoch, &self.limits, self.turn, &mut self.effects);
-        if !deliveries.is_empty() {
-            if post.inspects {
-                post.one_by_one(&self.roster, commit, &deliveries);
-            } else {
-                post.shared(&self.roster, commit, &deliveries);
-            }
-        }
-        for (_, members) in failed.into_iter().filter_map(|interest| self.roster.members(interest)) {
-            for member in members.values().filter(|member| member.from < commit.last) {
-                member.subscription.state.borrow_mut().end(Ending::Lagged);
-                self.effects.cut.push(member.subscription.clone());
-            }
-        }
+        post.decided(&self.roster, commit, decided);
         self.delivered = self.delivered.max(commit.last);
+        self.recent.push(commit.clone());
         self.effects.finished += commit.changes.len();
         self.finish_cuts();
     }
 
     /// Clients that are cut off are gone at once.
-    fn finish_cuts(&mut self) {
-        for subscription in &self.effects.cut {
-            if let Some(client) = self.roster.disconnect(subscription.key) {
-                self.cut += 1;
-                self.audience.left(&client.data);
-            }
+    pub(super) fn finish_cuts(&mut self) {
+        let keys: Vec<ClientKey> = self.effects.cut.iter().map(|subscription| subscription.key).collect();
+        for key in keys {
+            self.cut += u64::from(self.forget(key));
         }
     }
 
     #[cfg(test)]
-    pub(super) fn is_tidy(&self) -> bool {
-        self.roster.is_tidy()
+    pub(super) fn is_replaying(&self, client: ClientKey) -> bool {
+        self.replays.iter().any(|replay| replay.has(client))
     }
+
+    /// True when fewer turns wait than that: the oldest ones were taken.
+    #[cfg(test)]
+    pub(super) fn took(&self, turns: usize) -> bool {
+        let joins = self.turns.iter().filter(|turn| matches!(turn, Turn::Join(_))).count();
+        self.turns.len() - joins + usize::from(matches!(self.deciding, Some(Deciding::Commit(..)))) < turns
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_tidy(&self) -> bool {
+        self.roster.is_tidy() && self.replays.is_empty()
+    }
+}
+
+/// Whoever listens, live or in a replay.
+fn rosters<'a, A: Audience>(
+    live: &'a mut Roster<A>,
+    replays: &'a mut [Replay<A>],
+) -> impl Iterator<Item = &'a mut Roster<A>> {
+    std::iter::once(live).chain(replays.iter_mut().map(|replay| &mut replay.roster))
 }

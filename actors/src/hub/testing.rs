@@ -5,13 +5,14 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
 use tokio::sync::oneshot;
 
-use super::{Audience, Decided, Decision, Delivery, Listeners, Recheck};
-use crate::subscription::{Sink, SubscriptionState};
-use crate::{Action, Change, Commit, Row, Seq, Subject, Value};
+use super::{Audience, Decided, Decision, Delivery, Fetched, Listeners, Recheck};
+use crate::subscription::{Ending, Sink, SubscriptionState};
+use crate::wire::{Frame, Reset, Wire};
+use crate::{Action, Change, Commit, Position, Row, Seq, Subject, Value};
 
 struct Named {
     id: String,
@@ -60,6 +61,21 @@ pub(crate) struct World {
     pub(crate) left: Cell<usize>,
     /// How often somebody was judged.
     pub(crate) judged: Cell<usize>,
+    /// The change log, from the first change after `expired` on.
+    pub(crate) log: RefCell<VecDeque<Change>>,
+    pub(crate) expired: Cell<u64>,
+    /// Changes that make a page.
+    pub(crate) page: Cell<usize>,
+}
+
+impl World {
+    /// The log forgets the oldest changes.
+    pub(crate) fn prune(&self, keep: usize) {
+        let mut log = self.log.borrow_mut();
+        while log.len() > keep {
+            self.expired.set(log.pop_front().map_or(0, |change| change.seq.0));
+        }
+    }
 }
 
 impl Audience for Rc<World> {
@@ -85,7 +101,7 @@ impl Audience for Rc<World> {
             for listener in listeners.of(change) {
                 self.judged.set(self.judged.get() + 1);
                 if change.subject.name() != "secret" || !listener.caller.0.is_empty() {
-                    let payload = Bytes::from(format!(r#"{{"record":"{}"}}"#, change.record));
+                    let payload = format!(r#"{{"seq":{},"record":"{}"}}"#, change.seq, change.record).into();
                     deliveries.push(Delivery { change: place, interest: listener.interest, payload });
                 }
             }
@@ -99,23 +115,60 @@ impl Audience for Rc<World> {
         Decision::Later(released.map(|_| decided).boxed_local())
     }
 
+    fn fetch(&self, after: Seq, up_to: Seq) -> LocalBoxFuture<'static, Fetched> {
+        let fetched = if after.0 < self.expired.get() {
+            Fetched::Expired
+        } else {
+            let log = self.log.borrow();
+            let missed = log.iter().filter(|change| change.seq > after && change.seq <= up_to);
+            Fetched::Page(commit(missed.take(self.page.get()).cloned().collect()))
+        };
+        if !self.slow.get() {
+            return std::future::ready(fetched).boxed_local();
+        }
+        let (release, released) = oneshot::channel();
+        self.held.borrow_mut().push_back(release);
+        released.map(|_| fetched).boxed_local()
+    }
+
     fn left(&self, _: &()) {
         self.left.set(self.left.get() + 1);
     }
 }
 
-/// A connection that only counts.
+/// A socket that takes nothing, and counts how often it was woken.
 #[derive(Clone, Default)]
-pub(crate) struct Counter(pub(crate) Rc<Cell<(usize, usize)>>);
+pub(crate) struct Counter(pub(crate) Rc<Cell<usize>>);
 
 impl Sink for Counter {
     fn wake(&self, _: &mut SubscriptionState) {
-        let (woken, cut) = self.0.get();
-        self.0.set((woken + 1, cut));
+        self.0.set(self.0.get() + 1);
+    }
+}
+
+/// Events as three lines; a stream that was cut off says why.
+pub(crate) struct Lines;
+
+impl Wire for Lines {
+    fn kind(&self) -> usize {
+        0
     }
 
-    fn cut(&self) {
-        let (woken, cut) = self.0.get();
-        self.0.set((woken, cut + 1));
+    fn event(&self, out: &mut Vec<u8>, at: &Position, topic: &str, payload: &[u8]) {
+        out.extend_from_slice(format!("id:{at}\nevent:{topic}\ndata:").as_bytes());
+        out.extend_from_slice(payload);
+        out.extend_from_slice(b"\n\n");
+    }
+
+    fn keep_alive(&self, _: &Position, _: bool) -> Frame {
+        Frame::from_static(b":\n")
+    }
+
+    fn reset(&self, at: &Position, reason: Reset) -> Frame {
+        format!("id:{at}\nevent:RESET\ndata:{{\"seq\":{},\"reason\":\"{}\"}}\n\n", at.seq, reason.as_str()).into()
+    }
+
+    fn ending(&self, ending: Ending) -> Frame {
+        format!("end:{ending:?}").into()
     }
 }

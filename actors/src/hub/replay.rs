@@ -1,0 +1,226 @@
+//! Replays: clients that come back are told what they missed, in order, and then go over to the live stream.
+//!
+//! A replay has a roster of its own for those who begin at the same position: the same questions are asked and the same
+//! frames shared as for live commits. It takes the changes page by page, from memory where they are recent and from the
+//! log where not, beside the live stream and without holding it up; a client that has not taken a page yet is given no
+//! other one. Its last stretch is a turn of the hub like a commit: when it is over the clients are members of the live
+//! roster, and nothing can come in between.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+
+use super::post::Post;
+use super::recent::Recent;
+use super::roster::Roster;
+use super::state::{Done, HubState, SetTopics, Since, Turn};
+use super::{Audience, ClientKey, Decided, Decision, Fetched};
+use crate::subscription::Ending;
+use crate::wire::{Frames, Reset};
+use crate::{Commit, Position, Seq};
+
+/// Changes that may be left for the last stretch of a replay.
+const LAST_STRETCH: u64 = 256;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ReplayId(u64);
+
+/// Some clients on their way from a position in the past to the present.
+pub(super) struct Replay<A: Audience> {
+    pub(super) id: ReplayId,
+    pub(super) roster: Roster<A>,
+    /// Told so far.
+    pub(super) at: Seq,
+    /// The page whose decision is awaited, and how often its clients had become another caller when it was asked.
+    deciding: Option<(Arc<Commit>, u64)>,
+    /// Nothing of it has been asked yet: others may join.
+    fresh: bool,
+    /// Sets of its clients that wait until it is over.
+    pub(super) after: Vec<SetTopics<A::Caller>>,
+}
+
+impl<A: Audience> Replay<A> {
+    pub(super) fn has(&self, client: ClientKey) -> bool {
+        self.roster.client(client).is_some()
+    }
+
+    pub(super) fn forget(&mut self, client: ClientKey) {
+        self.roster.disconnect(client);
+    }
+}
+
+impl<A: Audience> HubState<A> {
+    /// The topics of a client become these; of those that are new it is told what came after `since`.
+    pub(super) fn resume(&mut self, key: ClientKey, texts: Vec<String>, caller: A::Caller, since: Since) {
+        let refused = match &since {
+            Since::Unknown => Some(Reset::Unknown),
+            Since::At(at) if at.epoch != self.epoch => Some(Reset::Epoch),
+            Since::At(at) if at.seq > self.delivered => Some(Reset::Unknown),
+            Since::At(_) => None,
+        };
+        let (None, Since::At(Position { seq, .. })) = (refused, since) else {
+            self.roster.set_topics(&self.audience, key, &texts, self.delivered);
+            self.reset([key], refused.unwrap_or(Reset::Unknown));
+            return;
+        };
+        let held = self.roster.texts(key);
+        let (kept, new): (Vec<String>, Vec<String>) = texts.iter().cloned().partition(|text| held.contains(text));
+        if seq == self.delivered || new.is_empty() {
+            self.roster.set_topics(&self.audience, key, &texts, self.delivered);
+            return;
+        }
+        // Also what it keeps goes on in the replay, so that everything comes in order.
+        self.roster.set_topics(&self.audience, key, &[], self.delivered);
+        let Some(client) = self.roster.client(key) else { return };
+        let (subscription, data) = (client.subscription.clone(), client.data.clone());
+        subscription.told.set(seq);
+        let id = match self.replays.iter().find(|replay| replay.fresh && replay.at == seq) {
+            Some(replay) => replay.id,
+            None => {
+                self.last_replay += 1;
+                let id = ReplayId(self.last_replay);
+                let roster = Roster::new();
+                self.replays.push(Replay { id, roster, at: seq, deciding: None, fresh: true, after: Vec::new() });
+                // Others who come back at this moment, after a restart say, share it.
+                self.effects.paused.push(id);
+                id
+            }
+        };
+        if let Some(replay) = self.replays.iter_mut().find(|replay| replay.id == id) {
+            replay.roster.adopt(&self.audience, subscription, data, caller);
+            replay.roster.set_topics(&self.audience, key, &kept, self.delivered);
+            replay.roster.set_topics(&self.audience, key, &texts, seq);
+        }
+    }
+
+    /// Tells clients that they cannot go on where they were.
+    fn reset(&mut self, keys: impl IntoIterator<Item = ClientKey>, reason: Reset) {
+        self.turn += 1;
+        let at = Position { epoch: self.epoch.clone(), seq: self.delivered };
+        let mut frames = Frames::default();
+        let mut post = Post::new(&self.audience, &self.epoch, &self.limits, self.turn, &mut self.effects);
+        for client in keys.into_iter().filter_map(|key| self.roster.client(key)) {
+            let wire = client.subscription.wire;
+            let frame = frames.get(wire, || wire.reset(&at, reason));
+            post.push(&client.subscription, frame, at.seq);
+            client.subscription.told.set(at.seq);
+            self.resets += 1;
+        }
+        self.finish_cuts();
+    }
+
+    fn replay(&mut self, id: ReplayId) -> Option<&mut Replay<A>> {
+        self.replays.iter_mut().find(|replay| replay.id == id)
+    }
+
+    /// The next page of a replay, or its last stretch.
+    pub(super) fn advance(&mut self, id: ReplayId) {
+        let (delivered, half) = (self.delivered, self.limits.bytes / 2);
+        let Some(replay) = self.replay(id) else { return };
+        replay.fresh = false;
+        let waiting = |client: &super::roster::Client<A>| client.subscription.state.borrow().waiting();
+        if replay.roster.clients().any(|client| waiting(client) > half) {
+            self.effects.paused.push(id);
+            return;
+        }
+        let at = replay.at;
+        let near = delivered.0.saturating_sub(at.0) <= LAST_STRETCH;
+        if replay.roster.client_count() == 0 || (near && self.recent.since(at).is_some()) {
+            self.turns.push_back(Turn::Join(id));
+            return;
+        }
+        let fetch = self.audience.fetch(at, delivered);
+        self.effects.work.push(fetch.map(move |fetched| Done::Fetched(id, fetched)).boxed_local());
+    }
+
+    pub(super) fn page_fetched(&mut self, id: ReplayId, fetched: Fetched) {
+        let Some(place) = self.replays.iter().position(|replay| replay.id == id) else { return };
+        let replay = &mut self.replays[place];
+        match fetched {
+            Fetched::Page(page) => match self.audience.decide(&page, replay.roster.listeners()) {
+                Decision::Now(decided) => {
+                    self.deliver_page(id, &page, decided);
+                    self.effects.paused.push(id);
+                }
+                Decision::Later(decision) => {
+                    replay.deciding = Some((page, replay.roster.moves));
+                    let work = decision.map(move |decided| Done::Replayed(id, decided));
+                    self.effects.work.push(work.boxed_local());
+                }
+            },
+            Fetched::Expired => {
+                let keys: Vec<ClientKey> = replay.roster.clients().map(|client| client.subscription.key).collect();
+                replay.at = self.delivered;
+                self.turns.push_back(Turn::Join(id));
+                self.reset(keys, Reset::Expired);
+            }
+            Fetched::Failed => {
+                for client in replay.roster.clients() {
+                    client.subscription.end(Ending::Lagged);
+                    self.effects.cut.push(client.subscription.clone());
+                }
+                self.turns.push_back(Turn::Join(id));
+                self.finish_cuts();
+            }
+        }
+    }
+
+    pub(super) fn page_decided(&mut self, id: ReplayId, decided: Decided) {
+        let Some((page, moves)) = self.replay(id).and_then(|replay| replay.deciding.take()) else { return };
+        if self.moved(id, moves) {
+            return self.page_fetched(id, Fetched::Page(page));
+        }
+        self.deliver_page(id, &page, decided);
+        self.effects.paused.push(id);
+    }
+
+    /// Whether clients of a replay became another caller since.
+    pub(super) fn moved(&self, id: ReplayId, moves: u64) -> bool {
+        self.replays.iter().any(|replay| replay.id == id && replay.roster.moves != moves)
+    }
+
+    pub(super) fn deliver_page(&mut self, id: ReplayId, page: &Commit, decided: Decided) {
+        let Some(place) = self.replays.iter().position(|replay| replay.id == id) else { return };
+        let replay = &mut self.replays[place];
+        replay.at = page.last;
+        self.turn += 1;
+        let mut post = Post::new(&self.audience, &self.epoch, &self.limits, self.turn, &mut self.effects);
+        post.decided(&replay.roster, page, decided);
+        self.finish_cuts();
+    }
+
+    /// The clients of a replay go over to the live stream.
+    pub(super) fn join(&mut self, id: ReplayId) {
+        let Some(place) = self.replays.iter().position(|replay| replay.id == id) else { return };
+        let replay = self.replays.swap_remove(place);
+        for client in replay.roster.clients() {
+            let key = client.subscription.key;
+            let mut texts = self.roster.texts(key);
+            texts.extend(replay.roster.texts(key));
+            self.roster.set_topics(&self.audience, key, &texts, self.delivered);
+        }
+        for set in replay.after.into_iter().rev() {
+            self.turns.push_front(Turn::SetTopics(set));
+        }
+    }
+
+    /// What comes from here on is another history: everybody is told so.
+    pub(super) fn begin_epoch(&mut self, at: Position) {
+        self.epoch = at.epoch;
+        self.delivered = at.seq;
+        self.recent = Recent::after(at.seq);
+        let replays: Vec<ReplayId> = self.replays.iter().map(|replay| replay.id).collect();
+        replays.into_iter().for_each(|id| self.join(id));
+        self.roster.restart(at.seq);
+        let keys: Vec<ClientKey> = self.roster.clients().map(|client| client.subscription.key).collect();
+        self.reset(keys, Reset::Epoch);
+    }
+
+    /// All clients are gone.
+    pub(super) fn abandon_replays(&mut self) {
+        for replay in std::mem::take(&mut self.replays) {
+            let unknown = |set: SetTopics<A::Caller>| (set.ticket, Err(super::Refusal::UnknownClient));
+            self.effects.answers.extend(replay.after.into_iter().map(unknown));
+        }
+    }
+}
