@@ -28,8 +28,8 @@ const arrivals = (exec, rate) => ({
   rate,
   timeUnit: "1s",
   duration: `${duration}s`,
-  preAllocatedVUs: 2,
-  maxVUs: Math.max(2, rate * 2),
+  preAllocatedVUs: 5,
+  maxVUs: Math.max(5, rate * 2),
 });
 
 export const options = {

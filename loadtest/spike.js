@@ -41,7 +41,7 @@ export const options = {
       startRate: 0,
       timeUnit: "1s",
       stages: stages(reads),
-      preAllocatedVUs: Math.ceil(reads / 10),
+      preAllocatedVUs: Math.ceil(reads / 5),
       maxVUs: Math.max(2, reads * 2),
     },
     writer: {

@@ -37,7 +37,7 @@ function describe(name, { metrics, state }) {
     rows.push(["checks", `${whole(passes)} of ${whole(passes + fails)} held`]);
   }
   if (value("dropped_iterations", "count") > 0) {
-    rows.push(["not done", `${count("dropped_iterations")} iterations, for want of a free VU: k6 or the server is too slow`]);
+    rows.push(["not done", `${count("dropped_iterations")} iterations: all VUs were still waiting for answers`]);
   }
 
   const broken = Object.entries(metrics).flatMap(([key, { thresholds = {} }]) => {
