@@ -3,18 +3,21 @@
 use std::fs::File;
 use std::ops::Deref;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
+use headwater_actors::change_log::LogLimits;
 use headwater_actors::readers::ReaderLimits;
 use headwater_actors::writer::{Writer, WriterLimits};
-use headwater_actors::{Checkpointer, Readers, WriterHandle};
+use headwater_actors::{Checkpointer, Commit, Downstream, Position, Pruner, Readers, WriterHandle};
 use rusqlite::Connection;
 
 use crate::auth::passwords::{Hasher, Policy};
 use crate::auth::{self, AuthCache};
 use crate::ops::data_dir::{self, DataDir, DataDirError};
+use crate::ops::own_settings::{OwnSettings, OwnSettingsCache};
 use crate::ops::rate_limits::RateLimiter;
+use crate::ops::seal::Seal;
 use crate::ops::settings::{Settings, SettingsCache};
 use crate::realtime::Realtime;
 use crate::records::Hooks;
@@ -42,6 +45,8 @@ pub struct Inner {
     pub readers: Readers,
     pub schema: SchemaCache,
     pub settings: SettingsCache,
+    /// What the reference has no settings for.
+    pub own_settings: OwnSettingsCache,
     /// Hashes and checks passwords, off the workers' threads.
     pub hasher: Hasher,
     /// Auth records and tokens that requests showed lately.
@@ -54,8 +59,17 @@ pub struct Inner {
     pub record_hooks: Hooks,
     /// Where extensions attach to logging in.
     pub auth_hooks: auth::Hooks,
-    /// Taken at close, in this order: the directory is unlocked when nothing of ours touches it any more.
-    open: Mutex<Option<(Checkpointer, File)>>,
+    /// Taken at close.
+    open: Mutex<Option<Open>>,
+}
+
+/// What works on the data directory, in the order in which it ends: the directory is unlocked when nothing of ours
+/// touches it any more.
+struct Open {
+    pruner: Pruner,
+    checkpointer: Checkpointer,
+    seal: Seal,
+    lock: File,
 }
 
 /// Why the app did not start.
@@ -76,32 +90,43 @@ impl App {
     pub fn open(config: Config) -> Result<App, OpenError> {
         let data_dir = DataDir::open(&config.dir)?;
         let database = data_dir.database();
-        let DataDir { writer: conn, lock, .. } = data_dir;
-        let schema = SchemaCache::new(schema::store::load(&conn)?);
-        let settings = SettingsCache::new(Settings::load(&conn)?);
-        let hasher = Hasher::start(Policy::load(&conn)?)?;
+        let DataDir { writer: conn, lock, seal, .. } = data_dir;
 
         let realtime = Realtime::default();
-        let published = realtime.clone();
-        let publish = Box::new(move |commit| published.publish(&commit));
-        let (writer, _) = Writer::start(conn, WriterLimits::default(), publish)?;
+        let app = Arc::new(OnceLock::new());
+        let outlet = Outlet { realtime: realtime.clone(), seal: seal.clone(), app: app.clone() };
+        let (writer, _) = Writer::start(conn, WriterLimits::default(), Box::new(outlet))?;
         let limits = ReaderLimits { time: config.query_timeout, ..ReaderLimits::default() };
         let readers = Readers::start(&database, limits, data_dir::prepare)?;
-        let checkpoints = Connection::open(&database)?;
-        data_dir::prepare(&checkpoints)?;
+        let open = || -> rusqlite::Result<Connection> {
+            let conn = Connection::open(&database)?;
+            data_dir::prepare(&conn).map(|()| conn)
+        };
+        let checkpoints = open()?;
+        // After the Writer began to watch for other programs: what they change from here on is read anew.
+        let schema = SchemaCache::new(schema::store::load(&checkpoints)?);
+        let settings = SettingsCache::new(Settings::load(&checkpoints)?);
+        let own_settings = OwnSettingsCache::new(OwnSettings::load(&checkpoints)?);
+        let hasher = Hasher::start(Policy::load(&checkpoints)?)?;
         let checkpointer = Checkpointer::start(&database, checkpoints, writer.clone())?;
+        let bounds = own_settings.watch();
+        let pruner = Pruner::start(open()?, writer.clone(), move || {
+            let settings = &bounds.borrow().change_log;
+            LogLimits { max_age: settings.max_age(), max_bytes: settings.max_bytes() }
+        })?;
 
         let auth_cache = AuthCache::new();
         let rate_limiter = RateLimiter::default();
         let record_hooks = Hooks::default();
         let auth_hooks = auth::Hooks::default();
-        let open = Mutex::new(Some((checkpointer, lock)));
+        let open = Mutex::new(Some(Open { pruner, checkpointer, seal, lock }));
         let inner = Inner {
             config,
             writer,
             readers,
             schema,
             settings,
+            own_settings,
             hasher,
             auth_cache,
             realtime,
@@ -110,13 +135,70 @@ impl App {
             auth_hooks,
             open,
         };
-        Ok(App(Arc::new(inner)))
+        let inner = Arc::new(inner);
+        let _ = app.set(Arc::downgrade(&inner));
+        Ok(App(inner))
+    }
+
+    /// Reads anew what is kept of the database in memory, because another program wrote to it. What can no longer be
+    /// read stays as it is known.
+    fn reload(&self, conn: &Connection) {
+        match schema::store::load(conn) {
+            Ok(schema) => {
+                self.realtime.revoke_changed(&self.schema.current(), &schema);
+                self.schema.replace(schema.into());
+            }
+            Err(error) => log::error!("the collections that another program left cannot be read: {error}"),
+        }
+        match Settings::load(conn) {
+            Ok(settings) => self.settings.replace(settings.into()),
+            Err(error) => log::error!("the settings that another program left cannot be read: {error}"),
+        }
+        match OwnSettings::load(conn) {
+            Ok(settings) => self.own_settings.replace(settings.into()),
+            Err(error) => log::error!("Headwater's settings that another program left cannot be read: {error}"),
+        }
+        self.auth_cache.forget_all();
     }
 
     /// Lets queued writes finish, then closes the database and unlocks the directory.
     pub async fn close(&self) {
         self.writer.stop().await;
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(open) = self.open.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        let Open { pruner, checkpointer, seal, lock } = open;
+        drop((pruner, checkpointer));
+        if let Err(error) = seal.close(&self.writer.position()) {
+            log::warn!("the database could not be sealed: {error}; clients will have to read anew");
+        }
+        drop(lock);
+    }
+}
+
+/// Where the Writer's news go.
+struct Outlet {
+    realtime: Realtime,
+    seal: Seal,
+    /// Not there yet while the app is being put together.
+    app: Arc<OnceLock<Weak<Inner>>>,
+}
+
+impl Downstream for Outlet {
+    fn commit(&mut self, commit: Arc<Commit>) {
+        self.realtime.publish(&commit);
+    }
+
+    fn overwritten(&mut self, conn: &Connection) {
+        log::warn!("another program wrote to data.db");
+        if let Some(inner) = self.app.get().and_then(Weak::upgrade) {
+            App(inner).reload(conn);
+        }
+    }
+
+    fn new_epoch(&mut self, start: Position) {
+        log::warn!("positions of before {start} count no more");
+        if let Err(error) = self.seal.open(&start) {
+            log::warn!("the database could not be sealed: {error}; clients will have to read anew");
+        }
     }
 }
 

@@ -23,6 +23,11 @@ impl Action {
             Action::Delete => "delete",
         }
     }
+
+    /// The inverse of [`Action::as_str`].
+    pub fn parse(word: &str) -> Option<Action> {
+        [Action::Create, Action::Update, Action::Delete].into_iter().find(|action| action.as_str() == word)
+    }
 }
 
 /// What a change happened to, as the domain knows it (a collection, as its schema was at that moment).

@@ -127,6 +127,14 @@ impl AuthCache {
         self.records.retain(|place| place.split_once('/').is_none_or(|(collection, _)| collection != collection_id));
     }
 
+    /// Any record may have changed.
+    pub fn forget_all(&self) {
+        for counter in &self.forgotten {
+            counter.fetch_add(1, Ordering::SeqCst);
+        }
+        self.records.retain(|_| false);
+    }
+
     pub fn token(&self, token: &str) -> Option<Arc<VerifiedToken>> {
         self.tokens.get(token)
     }
@@ -233,6 +241,11 @@ mod tests {
         cache.forget_collection("pbc_2");
         assert!(cache.get(&place(), &record.collection).is_some());
         cache.forget_collection("pbc_1");
+        assert!(cache.get(&place(), &record.collection).is_none());
+        let late = cache.before_read(place());
+        cache.put(cache.before_read(place()), record.clone());
+        cache.forget_all();
+        cache.put(late, record.clone());
         assert!(cache.get(&place(), &record.collection).is_none());
     }
 

@@ -11,7 +11,10 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
 
+use headwater_actors::{Position, change_log};
+
 use super::math_functions;
+use super::seal::{Doubt, Seal, Whole};
 use super::settings::Settings;
 use crate::schema::{install, upgrade};
 
@@ -28,6 +31,8 @@ pub struct DataDir {
     pub creator: Creator,
     /// Held as long as the directory is in use.
     pub lock: File,
+    /// To be closed when nothing writes to the database any more.
+    pub seal: Seal,
 }
 
 /// The program that created a data directory. Passwords of a directory that PocketBase is to open again must stay
@@ -105,21 +110,45 @@ impl DataDir {
     /// Opens the directory, or creates it where there is nothing yet.
     pub fn open(path: &Path) -> Result<DataDir, DataDirError> {
         let database = path.join("data.db");
+        let seal = Seal::of(&database);
+        let left = seal.examine();
         let found = inspect(&database)?;
         std::fs::create_dir_all(path).map_err(|error| DataDirError::io(path, "create the directory", &error))?;
         let lock = lock(path)?;
-        let refused = |error: rusqlite::Error| DataDirError::sqlite(&database, &error);
+        let unsealed = |error: io::Error| DataDirError::io(path, "write into the directory", &error);
+        if let Ok(Whole(position)) = &left {
+            seal.open(position).map_err(unsealed)?;
+        }
+        let opened = Self::open_databases(path, &database, &found, &left);
+        let (writer, auxiliary, creator, position) = opened.inspect_err(|_| {
+            // Nothing was changed, but the last to close the database has copied its log into it.
+            if let Ok(Whole(position)) = &left {
+                let _ = seal.close(position);
+            }
+        })?;
+        if left.map_or(true, |Whole(sealed)| sealed != position) {
+            seal.open(&position).map_err(unsealed)?;
+        }
+        let fresh = matches!(found, Found::Nothing);
+        Ok(DataDir { path: path.to_owned(), writer, auxiliary, fresh, creator, lock, seal })
+    }
 
-        let mut writer = Connection::open(&database).map_err(refused)?;
+    fn open_databases(
+        path: &Path,
+        database: &Path,
+        found: &Found,
+        left: &Result<Whole, Doubt>,
+    ) -> Result<(Connection, Connection, Creator, Position), DataDirError> {
+        let refused = |error: rusqlite::Error| DataDirError::sqlite(database, &error);
+        let mut writer = Connection::open(database).map_err(refused)?;
         // Short here: who holds the file now is a program that runs beside us, not a passing query.
         writer.busy_timeout(Duration::from_secs(2)).map_err(refused)?;
-        let creator = set_up(&mut writer, &found).map_err(refused)?;
+        let (creator, position) = set_up(&mut writer, found, left).map_err(refused)?;
         prepare(&writer).map_err(refused)?;
 
         let auxiliary_path = path.join("auxiliary.db");
         let auxiliary = open_auxiliary(&auxiliary_path).map_err(|e| DataDirError::sqlite(&auxiliary_path, &e))?;
-        let fresh = matches!(found, Found::Nothing);
-        Ok(DataDir { path: path.to_owned(), writer, auxiliary, fresh, creator, lock })
+        Ok((writer, auxiliary, creator, position))
     }
 
     /// `data.db`.
@@ -149,13 +178,13 @@ pub fn prepare(conn: &Connection) -> rusqlite::Result<()> {
 }
 
 /// One transaction: either everything that we need is there afterwards, or nothing was changed.
-fn set_up(conn: &mut Connection, found: &Found) -> rusqlite::Result<Creator> {
+fn set_up(conn: &mut Connection, found: &Found, left: &Result<Whole, Doubt>) -> rusqlite::Result<(Creator, Position)> {
     // Whoever writes at this moment makes it fail, before anything of the file was changed.
     conn.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?;
     conn.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;")?;
     math_functions::register(conn)?;
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    headwater_actors::change_log::create_tables(&tx)?;
+    let position = join_history(&tx, left)?;
     let creator = match found {
         Found::Nothing => {
             install::create(&tx)?;
@@ -170,7 +199,22 @@ fn set_up(conn: &mut Connection, found: &Found) -> rusqlite::Result<Creator> {
     if let Found::Nothing = found {
         conn.execute_batch("PRAGMA optimize")?;
     }
-    Ok(creator)
+    Ok((creator, position))
+}
+
+/// Where the stream of changes goes on: where it ended if the file is as we left it, with a new epoch otherwise.
+fn join_history(conn: &Connection, left: &Result<Whole, Doubt>) -> rusqlite::Result<Position> {
+    let begins = change_log::create_tables(conn)?;
+    let found = Position { epoch: change_log::epoch(conn)?, seq: change_log::last(conn)? };
+    let doubt = match left {
+        _ if begins => return Ok(found),
+        Ok(whole) if whole.fits(&found) => return Ok(found),
+        Ok(_) => Doubt::OtherContent,
+        Err(doubt) => *doubt,
+    };
+    let position = Position { epoch: change_log::begin_epoch(conn, found.seq)?, seq: found.seq };
+    log::warn!("data.db is not known to be as it was left ({doubt}): positions of before {position} count no more");
+    Ok(position)
 }
 
 /// Notes who created the directory unless that is known already, and says who it was.

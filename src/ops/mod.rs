@@ -3,7 +3,9 @@
 pub mod cron;
 pub mod data_dir;
 pub mod math_functions;
+pub mod own_settings;
 pub mod rate_limits;
+pub mod seal;
 pub mod settings;
 pub mod sql_console;
 pub mod subnet;

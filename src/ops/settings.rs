@@ -12,7 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Deserializer, Serialize};
 
-pub use merge::MergeError;
+pub use merge::{MergeError, merge};
 
 use super::subnet::Subnet;
 

@@ -116,7 +116,8 @@ async fn write(app: &App, sql: String) -> Result<Outcome, ConsoleError> {
         // Collections may have been changed in their own table, and auth records in theirs. If what is there now can
         // no longer be read, it is undone.
         let schema = store::load(tx.conn())?;
-        tx.end_group();
+        // Which records it changed is in no log: who follows the changes has to read anew.
+        tx.end_epoch();
         tx.after_commit(move || {
             for collection in schema.collections().iter().filter(|collection| collection.is_auth()) {
                 cache.auth_cache.forget_collection(&collection.id);

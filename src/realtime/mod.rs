@@ -1,17 +1,20 @@
 //! The domain side of realtime: topics, options, who may see a change, and what it looks like to them.
 //!
 //! The Writer hands each commit to [`Realtime::publish`], which gives it to the hub of every worker thread. A hub asks
-//! [`visibility`] who sees it, and puts the frames into its clients' queues; the connections are [`sse`]. Nothing of this
+//! [`visibility`] who sees it, and puts the frames into its clients' queues; x. Nothing of this
 //! happens on the Writer's thread or before a write was answered.
 
 mod client;
 pub mod events;
+mod missed;
 mod options;
 mod payload;
 mod questions;
 pub mod sse;
 mod topic;
 mod visibility;
+pub(crate) mod wish;
+pub mod ws;
 
 use std::cell::OnceCell;
 use std::net::IpAddr;
@@ -22,17 +25,19 @@ use std::time::{Duration, Instant};
 use actix_web::rt::net::TcpStream;
 use bytes::Bytes;
 use dashmap::DashMap;
-use headwater_actors::connection::{Connection, Silent};
-use headwater_actors::hub::{ClientKey, Hub, HubHandle, HubState, HubStats, LocalHub, Refusal};
-use headwater_actors::subscription::SubscriptionLimits;
+use headwater_actors::connection::{Connection, Peer};
+use headwater_actors::hub::{ClientKey, Hub, HubHandle, HubState, HubStats, LocalHub, Refusal, SetTopics, Ticket};
+pub use headwater_actors::hub::{Since, Topics};
+use headwater_actors::subscription::{Subscription, SubscriptionLimits};
 use headwater_actors::wire::{Frame, Wire};
 use headwater_actors::{Commit, Position};
 use serde_json::json;
 
 pub use client::ClientId;
-use events::{Events, Message, Stopped};
+use events::{Events, Message, Stopped, Subscribe};
 use sse::Sse;
 use visibility::Visibility;
+pub use wish::{SubscribeError, Wish};
 
 use crate::app::App;
 use crate::auth::tokens::TokenKind;
@@ -72,20 +77,11 @@ pub struct WorkerHub(Rc<OnceCell<(u32, LocalHub<Visibility>)>>);
 
 /// A client that is about to connect.
 pub(crate) struct Opening {
-    client: ClientId,
-    ip: Option<IpAddr>,
-    wire: &'static dyn Wire,
-    first: Option<Frame>,
-}
-
-/// Why a client's topics were not set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SubscribeError {
-    UnknownClient,
-    /// It was connected from another address.
-    OtherAddress,
-    /// It belongs to another caller.
-    OtherCaller,
+    pub client: ClientId,
+    pub ip: Option<IpAddr>,
+    pub wire: &'static dyn Wire,
+    /// What it sees first.
+    pub first: Option<Frame>,
 }
 
 impl Realtime {
@@ -118,28 +114,37 @@ impl Realtime {
         if connected.ip == ip { Ok((connected.hub, connected.key)) } else { Err(SubscribeError::OtherAddress) }
     }
 
-    /// Sets the topics of a client, as `caller` from now on. The answer comes when the set counts: every commit after it
-    /// is delivered.
-    pub async fn subscribe(
-        &self,
-        app: &App,
-        client: &ClientId,
-        ip: Option<IpAddr>,
-        caller: Caller,
-        topics: Vec<String>,
-    ) -> Result<(), SubscribeError> {
-        let (hub, key) = self.check(client, ip)?;
+    /// Sets the topics of a client, as its caller from now on. The answer comes when the set counts, with the position from
+    /// which it does.
+    pub async fn subscribe(&self, app: &App, wish: Wish) -> Result<Position, SubscribeError> {
+        let Wish { client, ip, caller, any_caller, mut topics, since } = wish;
+        let (hub, key) = self.check(&client, ip)?;
         let hub = self.hub(hub).ok_or(SubscribeError::UnknownClient)?;
+        topics.texts_mut().retain(|topic| !topic.is_empty());
+        let shown = caller.clone().unwrap_or_default();
+        let mut event = Subscribe { client, caller: shown, topics: std::mem::take(topics.texts_mut()) };
+        let mut goes_on = false;
+        let passed = self.events().subscribe.trigger(&mut event, |_| {
+            goes_on = true;
+            Ok(())
+        });
+        passed.map_err(SubscribeError::Stopped)?;
+        if !goes_on {
+            return Ok(app.writer.position());
+        }
+        *topics.texts_mut() = event.topics;
         let from = app.writer.position().seq;
-        let record = caller.record().cloned();
-        hub.set_topics(key, topics, caller, from).await.map_err(|refusal| match refusal {
+        let record = caller.as_ref().and_then(Caller::record).cloned();
+        let set = SetTopics { client: key, topics, caller, any_caller, from, since, ticket: Ticket::default() };
+        let position = hub.set_topics(set).await.map_err(|refusal| match refusal {
             Refusal::UnknownClient => SubscribeError::UnknownClient,
             Refusal::OtherCaller => SubscribeError::OtherCaller,
+            Refusal::TooManyTopics => SubscribeError::TooManyTopics,
         })?;
         if let Some(record) = record {
             self.confirm(app, &hub, key, &record).await;
         }
-        Ok(())
+        Ok(position)
     }
 
     /// A record that was changed between the request's look at it and the hub's first knowledge of it is looked at again:
@@ -209,13 +214,22 @@ impl Realtime {
             sum.interests += stats.interests;
             sum.waiting += stats.waiting;
             sum.cut += stats.cut;
+            sum.resets += stats.resets;
+            sum.replaying += stats.replaying;
             sum.delivered = sum.delivered.max(stats.delivered);
         }
         sum
     }
 
     /// Takes the socket of a new client over, which is a guest without topics.
-    pub(crate) fn open(&self, app: &App, worker: &WorkerHub, opening: Opening, stream: TcpStream) {
+    pub(crate) fn open<P: Peer>(
+        &self,
+        app: &App,
+        worker: &WorkerHub,
+        opening: Opening,
+        stream: TcpStream,
+        peer: impl FnOnce(&Rc<Subscription>) -> P,
+    ) {
         let Opening { client, ip, wire, first } = opening;
         let (place, hub) = self.local(app, worker);
         let connect = |sink| {
@@ -223,21 +237,22 @@ impl Realtime {
             self.0.clients.insert(client, Connected { hub: *place, key: subscription.key, ip });
             subscription
         };
-        Connection::start(hub, stream, connect, |_| Silent);
+        Connection::start(hub, stream, connect, peer);
     }
 
-    /// What a new client of an event stream sees first.
+    /// What a new client of an event stream sees first; none if a handler withheld it. `since`: where it goes on.
     pub(crate) fn greet(
         &self,
         app: &App,
         client: ClientId,
-        ip: Option<IpAddr>,
         wire: &'static Sse,
-    ) -> Result<Opening, Stopped> {
-        let data = json!({ "clientId": client.as_str(), "seq": app.writer.position().to_string() });
+        since: Option<&Position>,
+    ) -> Result<Option<Frame>, Stopped> {
+        let at = app.writer.position();
+        let data = json!({ "clientId": client.as_str(), "seq": at.to_string() });
         let first = Message { client, caller: Caller::GUEST, name: CONNECT.into(), data: data.to_string().into() };
-        let first = self.events().pass(first)?.map(|first| wire.message(client.as_str(), &first.name, &first.data));
-        Ok(Opening { client, ip, wire, first })
+        let first = self.events().pass(first)?;
+        Ok(first.map(|first| wire.connect(&client, since.unwrap_or(&at), &first.name, &first.data)))
     }
 
     /// A client is gone.

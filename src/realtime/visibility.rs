@@ -9,11 +9,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use headwater_actors::hub::{Audience, Decided, Decision, Delivery, Listener, Listeners, Outgoing, Recheck};
-use headwater_actors::{Action, Change, Commit};
+use futures_util::future::LocalBoxFuture;
+use headwater_actors::hub::{Audience, Decided, Decision, Delivery, Fetched, Listener, Listeners, Outgoing, Recheck};
+use headwater_actors::{Action, Change, Commit, Seq};
 
 use super::ClientId;
 use super::events::Message;
+use super::missed;
 use super::payload::payload;
 use super::questions::{Question, Questions};
 use super::topic::Topic;
@@ -99,6 +101,10 @@ impl Audience for Visibility {
             questions.ask(&app, &mut decided).await;
             decided
         }))
+    }
+
+    fn fetch(&self, after: Seq, up_to: Seq) -> LocalBoxFuture<'static, Fetched> {
+        Box::pin(missed::fetch(self.app.clone(), after, up_to))
     }
 
     fn inspects(&self) -> bool {

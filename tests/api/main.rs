@@ -5,11 +5,14 @@
 
 mod auth;
 mod bad_input;
+mod change_log;
 mod collections;
 mod crash;
 mod defects;
 mod directory;
+mod epochs;
 mod harness;
+mod own_settings;
 mod query;
 mod realtime;
 mod records;

@@ -4,7 +4,9 @@ mod callers;
 mod connect;
 mod delivery;
 mod events;
+mod resume;
 mod scene;
+mod sockets;
 mod visibility;
 
 use serde_json::{Value as Json, json};

@@ -51,7 +51,7 @@ impl<A: Audience> Replay<A> {
 
 impl<A: Audience> HubState<A> {
     /// The topics of a client become these; of those that are new it is told what came after `since`.
-    pub(super) fn resume(&mut self, key: ClientKey, texts: Vec<String>, caller: A::Caller, since: Since) {
+    pub(super) fn resume(&mut self, key: ClientKey, texts: Vec<String>, since: Since) {
         let refused = match &since {
             Since::Unknown => Some(Reset::Unknown),
             Since::At(at) if at.epoch != self.epoch => Some(Reset::Epoch),
@@ -73,6 +73,7 @@ impl<A: Audience> HubState<A> {
         self.roster.set_topics(&self.audience, key, &[], self.delivered);
         let Some(client) = self.roster.client(key) else { return };
         let (subscription, data) = (client.subscription.clone(), client.data.clone());
+        let caller = self.roster.caller_of(client).cloned().unwrap_or_default();
         subscription.told.set(seq);
         let id = match self.replays.iter().find(|replay| replay.fresh && replay.at == seq) {
             Some(replay) => replay.id,

@@ -381,7 +381,7 @@ impl Simulation {
         let set = SetTopics {
             client,
             topics: Topics::Replace(texts.clone()),
-            caller: User(user.clone()),
+            caller: Some(User(user.clone())),
             any_caller: false,
             from: Seq(from),
             since: since.map(|place| Since::At(position(place))),

@@ -25,7 +25,8 @@ pub struct Ticket(pub u64);
 pub struct SetTopics<C> {
     pub client: ClientKey,
     pub topics: Topics,
-    pub caller: C,
+    /// Whose client it is from now on; without, it stays whose it is.
+    pub caller: Option<C>,
     /// Whoever the client belongs to so far, it is this caller's now. Otherwise only a guest's or the caller's own is.
     pub any_caller: bool,
     /// The last change that was committed when the set was asked for. Up to it the topics of before count: who was answered
@@ -477,15 +478,19 @@ impl<A: Audience> HubState<A> {
         let texts = topics.of(|| self.roster.texts(client));
         let answer = if self.roster.client(client).is_none() {
             Err(Refusal::UnknownClient)
-        } else if !any_caller && !self.roster.may_become(&self.audience, client, &caller) {
+        } else if !any_caller
+            && caller.as_ref().is_some_and(|caller| !self.roster.may_become(&self.audience, client, caller))
+        {
             Err(Refusal::OtherCaller)
         } else if texts.len() > self.limits.topics {
             Err(Refusal::TooManyTopics)
         } else {
-            self.roster.set_caller(&self.audience, client, caller.clone());
+            if let Some(caller) = caller {
+                self.roster.set_caller(&self.audience, client, caller);
+            }
             let from = from.max(self.delivered);
             match since {
-                Some(since) => self.resume(client, texts, caller, since),
+                Some(since) => self.resume(client, texts, since),
                 None => self.roster.set_topics(&self.audience, client, &texts, from),
             }
             Ok(Position { epoch: self.epoch.clone(), seq: self.delivered })

@@ -1,7 +1,12 @@
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+
+use tokio::sync::mpsc;
 
 use super::*;
-use crate::{Action, Subject};
+use crate::change_log::LogLimits;
+use crate::testing::Place;
+use crate::{Action, NewChange, Pruner, Subject};
 
 struct Table;
 
@@ -184,4 +189,163 @@ async fn what_follows_a_job_that_ends_its_group_sees_its_effects() {
     });
     let seen = futures_util::future::join_all(jobs).await;
     assert_eq!(seen, (0..20).collect::<Vec<u64>>());
+}
+
+#[derive(Debug, PartialEq)]
+enum Heard {
+    Commit(Vec<u64>),
+    /// With the number of rows at that moment.
+    Overwritten(i64),
+    NewEpoch(Position),
+}
+
+struct Listener(mpsc::UnboundedSender<Heard>);
+
+impl Downstream for Listener {
+    fn commit(&mut self, commit: Arc<Commit>) {
+        let seqs = commit.changes.iter().map(|change| change.seq.0).collect();
+        self.0.send(Heard::Commit(seqs)).unwrap();
+    }
+
+    fn overwritten(&mut self, conn: &Connection) {
+        let rows = conn.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap();
+        self.0.send(Heard::Overwritten(rows)).unwrap();
+    }
+
+    fn new_epoch(&mut self, start: Position) {
+        self.0.send(Heard::NewEpoch(start)).unwrap();
+    }
+}
+
+type Ears = mpsc::UnboundedReceiver<Heard>;
+
+fn writer_on(place: &Place) -> (WriterHandle, Ears) {
+    let conn = place.open();
+    conn.execute_batch("CREATE TABLE IF NOT EXISTS t (id INTEGER PRIMARY KEY, v TEXT UNIQUE)").unwrap();
+    change_log::create_tables(&conn).unwrap();
+    let (heard, ears) = mpsc::unbounded_channel();
+    let (handle, _) = Writer::start(conn, WriterLimits::default(), Box::new(Listener(heard))).unwrap();
+    (handle, ears)
+}
+
+async fn write(writer: &WriterHandle, value: &'static str) -> Position {
+    writer.run(JobLimits::MANY, move |tx| insert(tx, value)).await.unwrap().position.unwrap()
+}
+
+/// What is heard next. A minute is for a machine that is very busy.
+async fn next(ears: &mut Ears) -> Heard {
+    tokio::time::timeout(Duration::from_secs(60), ears.recv()).await.expect("in time").expect("an open channel")
+}
+
+#[actix::test]
+async fn a_commit_of_another_program_begins_a_new_epoch_before_the_next_job() {
+    let place = Place::new("foreign");
+    let (writer, mut ears) = writer_on(&place);
+    let first = write(&writer, "a").await;
+    assert_eq!(first, writer.position());
+    place.open().execute("INSERT INTO t (v) VALUES ('foreign')", []).unwrap();
+    let second = write(&writer, "b").await;
+    assert_ne!(second.epoch, first.epoch);
+    assert_eq!((second.seq, writer.oldest()), (Seq(2), Seq(2)));
+    assert_eq!(writer.position(), second);
+    assert_eq!(change_log::epoch(&place.open()).unwrap(), second.epoch);
+    let start = Position { epoch: second.epoch.clone(), seq: Seq(1) };
+    let expected = [Heard::Commit(vec![1]), Heard::Overwritten(2), Heard::NewEpoch(start), Heard::Commit(vec![2])];
+    for heard in expected {
+        assert_eq!(next(&mut ears).await, heard);
+    }
+    assert_eq!(write(&writer, "c").await.epoch, second.epoch, "once");
+}
+
+#[actix::test]
+async fn a_commit_of_another_program_is_noticed_while_nobody_writes() {
+    let place = Place::new("idle");
+    let (writer, mut ears) = writer_on(&place);
+    let before = writer.position();
+    place.open().execute("INSERT INTO t (v) VALUES ('foreign')", []).unwrap();
+    assert_eq!(next(&mut ears).await, Heard::Overwritten(1));
+    let Heard::NewEpoch(start) = next(&mut ears).await else { panic!("no new epoch") };
+    assert_ne!(start.epoch, before.epoch);
+    assert_eq!(writer.position(), start);
+}
+
+#[actix::test]
+async fn a_log_that_was_emptied_goes_on_with_higher_numbers() {
+    let place = Place::new("reset");
+    let (writer, _ears) = writer_on(&place);
+    write(&writer, "a").await;
+    let before = write(&writer, "b").await;
+    place.open().execute_batch("DROP TABLE _hw_changes; DROP TABLE _hw_state").unwrap();
+    let after = write(&writer, "c").await;
+    assert_ne!(after.epoch, before.epoch);
+    assert_eq!((after.seq, writer.oldest()), (Seq(3), Seq(3)));
+    writer.stop().await;
+    let (again, _) = writer_on(&place);
+    assert_eq!((again.position(), again.oldest()), (after, Seq(3)));
+}
+
+#[actix::test]
+async fn a_job_may_end_the_epoch_behind_its_own_changes() {
+    let place = Place::new("ends");
+    let (writer, mut ears) = writer_on(&place);
+    let job = |tx: &mut Tx<'_>| {
+        tx.end_epoch();
+        insert(tx, "a")
+    };
+    let last = writer.run(JobLimits::MANY, job).await.unwrap().position.unwrap();
+    let start = writer.position();
+    assert_ne!(start.epoch, last.epoch);
+    assert_eq!((last.seq, start.seq), (Seq(1), Seq(1)));
+    let failing = |tx: &mut Tx<'_>| {
+        tx.end_epoch();
+        insert(tx, "a")
+    };
+    assert!(writer.run(JobLimits::MANY, failing).await.is_err());
+    let next_write = write(&writer, "b").await;
+    assert_eq!(next_write, Position { epoch: start.epoch.clone(), seq: Seq(2) });
+    for heard in [Heard::Commit(vec![1]), Heard::NewEpoch(start), Heard::Commit(vec![2])] {
+        assert_eq!(next(&mut ears).await, heard);
+    }
+}
+
+#[actix::test]
+async fn an_epoch_lives_as_long_as_nobody_else_writes() {
+    let place = Place::new("lives");
+    let (writer, _ears) = writer_on(&place);
+    let before = write(&writer, "a").await;
+    let other = place.open();
+    other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    writer.checkpoint();
+    assert!(writer.run(JobLimits::MANY, |tx| tx.conn().execute_batch("PRAGMA wal_autocheckpoint = 1")).await.is_err());
+    writer.run(JobLimits::MANY, |tx| tx.conn().execute_batch("CREATE TABLE u (v)")).await.unwrap();
+    assert_eq!(write(&writer, "b").await, Position { seq: Seq(2), ..before });
+}
+
+#[actix::test]
+async fn the_log_is_pruned_in_the_background_down_to_its_bounds() {
+    let place = Place::new("pruned");
+    let (writer, _ears) = writer_on(&place);
+    for _ in 0..4 {
+        let job = |tx: &mut Tx<'_>| (0..500).try_for_each(|_| insert(tx, &count_rows(tx).to_string()));
+        writer.run(JobLimits::MANY, job).await.unwrap();
+    }
+    let max_age = Arc::new(AtomicU64::new(3600));
+    let age = max_age.clone();
+    let limits = move || LogLimits { max_age: Duration::from_secs(age.load(Ordering::Relaxed)), max_bytes: 1 << 30 };
+    let pruner = Pruner::start(place.open(), writer.clone(), limits).unwrap();
+    assert_eq!(writer.oldest(), Seq(1));
+    max_age.store(0, Ordering::Relaxed);
+    let begin = Instant::now();
+    while writer.oldest() < Seq(2000) {
+        assert!(begin.elapsed() < Duration::from_secs(60), "pruned to {} only", writer.oldest());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let conn = place.open();
+    assert_eq!((change_log::oldest(&conn).unwrap(), change_log::last(&conn).unwrap()), (Seq(2000), Seq(2000)));
+    writer.stop().await;
+    drop(pruner);
+}
+
+fn count_rows(tx: &Tx<'_>) -> usize {
+    tx.conn().query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).unwrap() as usize
 }

@@ -28,7 +28,7 @@ impl Origins {
     }
 
     /// What a page of this origin is told; none if it is told nothing and its browser will keep the answer from it.
-    pub(super) fn admitted(&self, origin: Option<&HeaderValue>) -> Option<HeaderValue> {
+    pub(in crate::http) fn admitted(&self, origin: Option<&HeaderValue>) -> Option<HeaderValue> {
         let origin = origin?;
         if self.0.iter().any(|pattern| pattern == "*") {
             return Some(ANY);

@@ -1,5 +1,7 @@
 //! Laying a client's changes over the settings: what it does not name stays as it is.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 
 use super::Settings;
@@ -10,31 +12,40 @@ use super::Settings;
 pub struct MergeError;
 
 impl Settings {
-    /// The settings with these changes. Unknown keys are ignored, lists replaced as a whole. A form's keys are paths
-    /// (`meta.appName`), and its values take the type that they replace.
+    /// The settings with these changes.
     pub fn merged(&self, changes: &Map<String, Json>, form: bool) -> Result<Settings, MergeError> {
-        let mut document = serde_json::to_value(self).map_err(|_| MergeError)?;
-        for (key, change) in changes {
-            match (form, key.split_once('.')) {
-                (true, Some(_)) => {
-                    let path = key.rsplit('.');
-                    let nested =
-                        path.fold(change.clone(), |inner, key| Json::Object(Map::from_iter([(key.into(), inner)])));
-                    overlay(&mut document, &nested, form);
-                }
-                _ => overlay(&mut document, &Json::Object(Map::from_iter([(key.clone(), change.clone())])), form),
-            }
-        }
-        serde_json::from_value(document).map_err(|_| MergeError)
+        merge(self, changes, form)
     }
 }
 
-fn overlay(base: &mut Json, change: &Json, form: bool) {
+/// A document with these changes. Unknown keys are ignored, lists replaced as a whole. A form's keys are paths
+/// (`meta.appName`), and its values take the type that they replace.
+pub fn merge<T: Serialize + DeserializeOwned>(
+    document: &T,
+    changes: &Map<String, Json>,
+    form: bool,
+) -> Result<T, MergeError> {
+    let mut document = serde_json::to_value(document).map_err(|_| MergeError)?;
+    for (key, change) in changes {
+        match (form, key.split_once('.')) {
+            (true, Some(_)) => {
+                let path = key.rsplit('.');
+                let nested =
+                    path.fold(change.clone(), |inner, key| Json::Object(Map::from_iter([(key.into(), inner)])));
+                overlay(&mut document, &nested, form)?;
+            }
+            _ => overlay(&mut document, &Json::Object(Map::from_iter([(key.clone(), change.clone())])), form)?,
+        }
+    }
+    serde_json::from_value(document).map_err(|_| MergeError)
+}
+
+fn overlay(base: &mut Json, change: &Json, form: bool) -> Result<(), MergeError> {
     match (base, change) {
         (Json::Object(base), Json::Object(change)) => {
             for (key, value) in change {
                 match base.get_mut(key) {
-                    Some(known) => overlay(known, value, form),
+                    Some(known) => overlay(known, value, form)?,
                     // An unset secret is left out of the stored form.
                     None => {
                         let value = if form && key == "secret" { Json::String(text(value)) } else { value.clone() };
@@ -43,12 +54,15 @@ fn overlay(base: &mut Json, change: &Json, form: bool) {
                 }
             }
         }
+        // A list would be taken for the fields of the object in their order.
+        (Json::Object(_), Json::Array(_)) => return Err(MergeError),
         (Json::Array(base), Json::Null) => base.clear(),
         (_, Json::Null) => {}
         (Json::Array(base), change) if form && !change.is_array() => *base = vec![change.clone()],
         (base @ Json::String(_), change) if form => *base = Json::String(text(change)),
         (base, change) => *base = change.clone(),
     }
+    Ok(())
 }
 
 fn text(value: &Json) -> String {
@@ -86,7 +100,12 @@ mod tests {
 
     #[test]
     fn wrong_types_are_refused() {
-        for changes in [json!({"meta": 1}), json!({"meta": {"appName": 5}}), json!({"logs": {"maxDays": "5"}})] {
+        for changes in [
+            json!({"meta": 1}),
+            json!({"meta": []}),
+            json!({"meta": {"appName": 5}}),
+            json!({"logs": {"maxDays": "5"}}),
+        ] {
             assert_eq!(merged(changes.clone(), false), Err(MergeError), "{changes}");
         }
     }

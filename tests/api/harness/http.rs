@@ -23,6 +23,10 @@ impl Client {
         Client { address: self.address, token: Some(token.to_owned()) }
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub fn token(&self) -> Option<&str> {
         self.token.as_deref()
     }
@@ -335,7 +339,7 @@ pub fn raw(address: SocketAddr, bytes: &[u8]) -> Option<Answer> {
     Some(answer)
 }
 
-fn connect(address: SocketAddr) -> TcpStream {
+pub(super) fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect_timeout(&address, PATIENCE).expect("the server listens");
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();

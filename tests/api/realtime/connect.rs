@@ -1,8 +1,10 @@
 //! Opening a stream and setting its topics: `realtime.md` §1 and §2.
 
+use std::io::{Read, Write};
+
 use serde_json::{Value as Json, json};
 
-use crate::harness::{Server, Stream};
+use crate::harness::{PATIENCE, Server, Stream};
 
 /// RT-1, RT-2, RTX-3.
 #[test]
@@ -118,4 +120,48 @@ fn only_the_address_that_opened_a_stream_sets_its_topics() {
     assert_eq!(post("10.0.0.2").refused(400)["message"], "Invalid realtime client.");
     post("10.0.0.9, 10.0.0.1").ok();
     assert_eq!(guest.post("/api/realtime", body.clone()).refused(400)["message"], "Invalid realtime client.");
+}
+
+/// A stream takes over the connection that its request came by, whatever was asked on it before: what was answered before
+/// comes first.
+#[test]
+fn a_stream_may_follow_other_requests_on_its_connection() {
+    let server = Server::start();
+    let mut stream = std::net::TcpStream::connect(server.address()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let many = get("/api/health").repeat(3) + &get("/api/realtime");
+    stream.write_all(many.as_bytes()).unwrap();
+    let text = read_until(&mut stream, "PB_CONNECT");
+    let answers: Vec<&str> = text.split("HTTP/1.1 200 OK\r\n").skip(1).collect();
+    assert_eq!(answers.len(), 4);
+    assert!(answers[..3].iter().all(|answer| answer.contains("API is healthy")), "{text}");
+    assert!(answers[3].contains("text/event-stream"));
+}
+
+/// HTTP/1.0 knows no chunks: the body is the events, and ends with the connection.
+#[test]
+fn clients_of_http_1_0_get_no_chunks() {
+    let server = Server::start();
+    let mut stream = std::net::TcpStream::connect(server.address()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"GET /api/realtime HTTP/1.0\r\nHost: x\r\n\r\n").unwrap();
+    let text = read_until(&mut stream, "\n\n");
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    assert!(!head.to_lowercase().contains("transfer-encoding"), "{head}");
+    assert!(body.starts_with("id:") && body.ends_with("\n\n"), "{body}");
+    server.stop();
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "retry:1000\n");
+}
+
+fn read_until(stream: &mut std::net::TcpStream, end: &str) -> String {
+    let (mut text, mut buffer) = (String::new(), [0; 4096]);
+    while !text.contains(end) {
+        let count = stream.read(&mut buffer).expect("an answer");
+        assert!(count > 0, "{text}");
+        text.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
+    }
+    text
 }

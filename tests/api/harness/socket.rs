@@ -1,0 +1,125 @@
+//! A client of WebSockets (`GET /api/realtime` with an upgrade): a JSON object for each message.
+
+use std::collections::VecDeque;
+use std::net::TcpStream;
+
+use serde_json::{Value as Json, json};
+use tungstenite::client::IntoClientRequest;
+use tungstenite::http::{HeaderName, HeaderValue};
+use tungstenite::{Error, Message, WebSocket};
+
+use super::Client;
+use super::http::connect;
+
+/// An open socket.
+pub struct Socket {
+    socket: WebSocket<TcpStream>,
+    /// The first message.
+    pub connect: Json,
+    /// Events that came while an answer was waited for.
+    early: VecDeque<Json>,
+    last: u64,
+}
+
+impl Socket {
+    /// Opens a socket as a guest and reads the first message.
+    pub fn open(client: &Client) -> Socket {
+        Socket::open_at(client, "/api/realtime", &[]).expect("an upgrade")
+    }
+
+    /// Opens a socket and subscribes as `client`.
+    pub fn subscribed(client: &Client, topics: &[&str]) -> Socket {
+        let mut socket = Socket::open(client);
+        socket.ask(json!({ "subscriptions": topics, "token": client.token() }));
+        socket
+    }
+
+    /// Opens a socket with a query string or headers of its own; the status of the answer if there is no upgrade.
+    pub fn open_at(client: &Client, path: &str, headers: &[(&'static str, &str)]) -> Result<Socket, u16> {
+        let mut request = format!("ws://{}{path}", client.address()).into_client_request().unwrap();
+        for (name, value) in headers {
+            let value = HeaderValue::from_str(value).unwrap();
+            request.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+        let (mut socket, _) = match tungstenite::client(request, connect(client.address())) {
+            Ok(opened) => opened,
+            Err(tungstenite::HandshakeError::Failure(Error::Http(answer))) => return Err(answer.status().as_u16()),
+            Err(error) => panic!("{error}"),
+        };
+        let connect = match socket.read() {
+            Ok(Message::Text(text)) => serde_json::from_str(&text).expect("JSON"),
+            other => panic!("{other:?}"),
+        };
+        Ok(Socket { socket, connect, early: VecDeque::new(), last: 0 })
+    }
+
+    /// Sends a message with an `id` of its own and returns its answer, `ok` or `error`.
+    #[track_caller]
+    pub fn request(&mut self, mut message: Json) -> Json {
+        self.last += 1;
+        message["id"] = json!(self.last);
+        self.send(&message.to_string());
+        loop {
+            let message = self.read();
+            match message["type"].as_str() {
+                Some("ok" | "error") => {
+                    assert_eq!(message["id"], json!(self.last), "{message}");
+                    return message;
+                }
+                _ => self.early.push_back(message),
+            }
+        }
+    }
+
+    /// The same, for what must succeed.
+    #[track_caller]
+    pub fn ask(&mut self, message: Json) -> Json {
+        let answer = self.request(message);
+        assert_eq!(answer["type"], "ok", "{answer}");
+        answer
+    }
+
+    pub fn send(&mut self, text: &str) {
+        self.write(Message::Text(text.into()));
+    }
+
+    pub fn write(&mut self, message: Message) {
+        self.socket.send(message).expect("an open socket");
+    }
+
+    /// The next message that answers nothing.
+    #[track_caller]
+    pub fn next(&mut self) -> Json {
+        match self.early.pop_front() {
+            Some(message) => message,
+            None => self.read(),
+        }
+    }
+
+    #[track_caller]
+    pub fn read(&mut self) -> Json {
+        match self.frame() {
+            Ok(text) => serde_json::from_str(&text).expect("JSON"),
+            Err(code) => panic!("closed with {code}"),
+        }
+    }
+
+    /// The next text, or the code that the socket was closed with; 1006 without one.
+    pub fn frame(&mut self) -> Result<String, u16> {
+        loop {
+            match self.socket.read() {
+                Ok(Message::Text(text)) => return Ok(text.to_string()),
+                Ok(Message::Close(frame)) => return Err(frame.map_or(1005, |frame| frame.code.into())),
+                Ok(Message::Pong(data)) => return Ok(format!("pong {}", String::from_utf8_lossy(&data))),
+                Ok(_) => {}
+                Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => panic!("no message came"),
+                Err(_) => return Err(1006),
+            }
+        }
+    }
+
+    /// The socket itself.
+    pub fn stream(&self) -> &TcpStream {
+        self.socket.get_ref()
+    }
+}

@@ -1,0 +1,257 @@
+//! Going on where one was: `realtime-beyond.md` §3 and §4.
+
+use std::thread;
+
+use serde_json::{Value as Json, json};
+
+use super::scene::{collection, create, delete, id, nothing_came, seq, start, update, user};
+use crate::harness::{Client, Server, Socket, Stream, query};
+
+/// The same, over both protocols: what a client is told after a position.
+enum Listener {
+    Sse(Stream),
+    WebSocket(Socket),
+}
+
+impl Listener {
+    fn both(client: &Client, topics: &[&str], since: &str) -> [Listener; 2] {
+        let stream = Stream::open(client);
+        let body = json!({ "clientId": stream.id, "subscriptions": topics, "since": since });
+        client.post("/api/realtime", body).ok();
+        let mut socket = Socket::open(client);
+        socket.ask(json!({ "subscriptions": topics, "since": since, "token": client.token() }));
+        [Listener::Sse(stream), Listener::WebSocket(socket)]
+    }
+
+    /// Position, topic and what it says.
+    fn next(&mut self) -> (String, String, Json) {
+        match self {
+            Listener::Sse(stream) => {
+                let event = stream.next();
+                (event.id, event.name, event.data)
+            }
+            Listener::WebSocket(socket) => {
+                let message = socket.next();
+                let topic = match message["type"].as_str() {
+                    Some("reset") => "HW_RESET",
+                    _ => message["topic"].as_str().unwrap(),
+                };
+                (message["seq"].as_str().unwrap().to_owned(), topic.to_owned(), message)
+            }
+        }
+    }
+}
+
+fn position(server: &Server) -> String {
+    Stream::open(&server.guest()).connect.data["seq"].as_str().unwrap().to_owned()
+}
+
+/// RTX-9, RTX-20: writers go on while clients come back from all over the past.
+#[test]
+fn who_comes_back_is_told_everything_once_and_in_order() {
+    const WRITES: u64 = 1200;
+    let server = start();
+    collection(&server, "posts", json!({}));
+    collection(&server, "ruled", json!({ "listRule": "n >= 0" }));
+    let guest = server.guest();
+    let begin = position(&server);
+    let (epoch, first) = begin.split_once(':').unwrap();
+    let first: u64 = first.parse().unwrap();
+    thread::scope(|scope| {
+        for writer in 0..4 {
+            let mut session = guest.session();
+            scope.spawn(move || {
+                let path = format!("/api/collections/{}/records", ["posts", "ruled"][writer % 2]);
+                for n in 0..WRITES / 4 {
+                    session.send("POST", &path, &json!({ "n": n, "title": "x".repeat(200) })).expect("an answer").ok();
+                }
+            });
+        }
+        for reader in 0..4 {
+            let (guest, server) = (&guest, &server);
+            scope.spawn(move || {
+                let mut at = first;
+                // Comes back again and again; the last time it stays.
+                while at < first + WRITES {
+                    let since = format!("{epoch}:{at}");
+                    let listener = Listener::both(guest, &["posts/*", "ruled/*"], &since);
+                    let until = (at + 1 + 97 * (reader + 1)).min(first + WRITES);
+                    for mut listener in listener {
+                        for expected in at + 1..=until {
+                            let (position, topic, _) = listener.next();
+                            assert_eq!(position, format!("{epoch}:{expected}"), "{topic}");
+                        }
+                    }
+                    at = until;
+                }
+                // Nothing came twice: what comes next is new.
+                let since = format!("{epoch}:{at}");
+                let [Listener::Sse(mut stream), _] = Listener::both(guest, &["posts/*", "marks/*"], &since) else {
+                    panic!("the first one is a stream")
+                };
+                let mark = create(&server.guest(), "marks", json!({ "id": format!("mark{reader:011}") }));
+                while stream.next().record() != &mark {}
+            });
+        }
+    });
+}
+
+/// RTX-9: across a restart of the server.
+#[test]
+fn positions_outlive_the_server() {
+    let server = start();
+    let guest = server.guest();
+    let since = position(&server);
+    for n in 0..5 {
+        create(&guest, "marks", json!({ "id": format!("mark{n:011}") }));
+    }
+    let (directory, _) = server.stop();
+    let server = Server::open(directory);
+    for mut listener in Listener::both(&server.guest(), &["marks/*"], &since) {
+        for n in 0..5 {
+            let (_, topic, data) = listener.next();
+            assert_eq!((topic.as_str(), &data["record"]["id"]), ("marks/*", &json!(format!("mark{n:011}"))));
+        }
+        create(&server.guest(), "marks", json!({}));
+        assert_eq!(listener.next().2["action"], "create");
+    }
+}
+
+/// RTX-10: what is no position of ours is said to be none, and then the stream is live.
+#[test]
+fn positions_that_we_never_told_are_reset() {
+    let server = start();
+    create(&server.guest(), "marks", json!({}));
+    let now = position(&server);
+    let (epoch, seq) = now.split_once(':').unwrap();
+    let future = format!("{epoch}:{}", seq.parse::<u64>().unwrap() + 1000);
+    for (since, reason) in [("zzzzzzzz:1", "epoch"), (&future, "unknown")] {
+        let mut listeners = Listener::both(&server.guest(), &["marks/*"], since);
+        for listener in &mut listeners {
+            let (position, name, data) = listener.next();
+            assert_eq!((name.as_str(), &data["reason"]), ("HW_RESET", &json!(reason)), "{data}");
+            assert_eq!(data["seq"].as_str(), Some(position.as_str()));
+        }
+        let mark = create(&server.guest(), "marks", json!({}));
+        for listener in &mut listeners {
+            assert_eq!(listener.next().2["record"], mark);
+        }
+    }
+    let stream = Stream::open(&server.guest());
+    let body = json!({ "clientId": stream.id, "subscriptions": ["marks/*"], "since": "yesterday" });
+    let error = server.guest().post("/api/realtime", body).refused(400);
+    assert_eq!(error["data"]["since"]["code"], "validation_invalid_position");
+}
+
+/// RTX-12: what counts is who may see it now, and what of it.
+#[test]
+fn a_replay_asks_todays_rules() {
+    let server = start();
+    let hidden = json!([{ "name": "secret", "type": "text", "hidden": true }, { "name": "owner", "type": "text" }]);
+    collection(&server, "posts", json!({ "fields": hidden }));
+    let (ann, client) = user(&server, "ann");
+    let since = position(&server);
+    let post = |title: &str, owner: &str| {
+        create(&server.superuser(), "posts", json!({ "title": title, "owner": owner, "secret": "s" }))
+    };
+    post("others'", "somebody");
+    let own = post("own", id(&ann));
+    let gone = post("gone", id(&ann));
+    delete(&server.superuser(), "posts", id(&gone));
+    let rule = json!({ "listRule": "owner = @request.auth.id" });
+    server.superuser().patch("/api/collections/posts", rule).ok();
+    for mut listener in Listener::both(&client, &["posts/*"], &since) {
+        let (_, _, first) = listener.next();
+        assert_eq!((&first["action"], &first["record"]["id"]), (&json!("create"), &own["id"]));
+        assert_eq!(first["record"].get("secret"), None);
+        assert_eq!(listener.next().2["record"]["title"], "gone");
+        assert_eq!(listener.next().2["action"], "delete");
+    }
+    for mut listener in Listener::both(&server.superuser(), &["posts/*"], &since) {
+        let (_, _, first) = listener.next();
+        assert_eq!((&first["record"]["title"], &first["record"]["secret"]), (&json!("others'"), &json!("s")));
+    }
+    server.superuser().patch("/api/collections/posts", json!({ "listRule": null })).ok();
+    let stream = Stream::open(&client);
+    let body = json!({ "clientId": stream.id, "subscriptions": ["posts/*", "marks/*"], "since": since });
+    client.post("/api/realtime", body).ok();
+    let mut stream = stream;
+    nothing_came(&server, &mut stream);
+}
+
+/// What a collection told before it was deleted is nobody's business any more.
+#[test]
+fn changes_of_a_collection_that_is_gone_are_passed_over() {
+    let server = start();
+    collection(&server, "posts", json!({}));
+    let since = position(&server);
+    create(&server.guest(), "posts", json!({}));
+    let mark = create(&server.guest(), "marks", json!({}));
+    server.superuser().delete("/api/collections/posts").ok();
+    for mut listener in Listener::both(&server.guest(), &["posts/*", "marks/*"], &since) {
+        assert_eq!(listener.next().2["record"], mark);
+    }
+}
+
+/// New topics of an open stream are told what they missed; what it listens to already is not told again.
+#[test]
+fn topics_that_come_later_have_a_past_of_their_own() {
+    let server = start();
+    collection(&server, "posts", json!({}));
+    let guest = server.guest();
+    let since = position(&server);
+    let mut stream = Stream::subscribed(&guest, &["marks/*"]);
+    let mark = create(&guest, "marks", json!({}));
+    let post = create(&guest, "posts", json!({}));
+    assert_eq!(stream.next().record(), &mark);
+    let body = json!({ "clientId": stream.id, "subscriptions": ["marks/*", "posts/*"], "since": since });
+    guest.post("/api/realtime", body).ok();
+    assert_eq!(stream.next().record(), &post);
+    let later = update(&guest, "posts", id(&post), json!({ "n": 1 }));
+    assert_eq!(stream.next().record(), &later);
+    nothing_came(&server, &mut stream);
+}
+
+/// RTX-13: topics in the request for the stream; every `id:` is a position, and `Last-Event-ID` goes on from it.
+#[test]
+fn a_stream_may_be_subscribed_in_its_request() {
+    let server = start();
+    collection(&server, "posts", json!({ "listRule": "@request.auth.name = 'ann'" }));
+    let (_, ann) = user(&server, "ann");
+    let path = |token: &str| {
+        let pairs = [("subscribe", "posts/*"), ("subscribe", "marks/*"), ("token", token)];
+        format!("/api/realtime?{}", query(&pairs))
+    };
+    let mut stream = Stream::open_at(&server.guest(), &path(ann.token().unwrap()), &[]);
+    assert_eq!(stream.connect.id, stream.connect.data["seq"].as_str().unwrap());
+    assert_eq!(stream.id.len(), 40);
+    let post = create(&server.guest(), "posts", json!({}));
+    let event = stream.next();
+    assert_eq!(event.record(), &post);
+    drop(stream);
+
+    let missed: Vec<Json> = (0..3).map(|_| create(&server.guest(), "posts", json!({}))).collect();
+    let mut stream = Stream::open_at(&ann, &path(""), &[("Last-Event-ID", &event.id)]);
+    // Cut off right here it would come back to where it was.
+    assert_eq!(stream.connect.id, event.id);
+    for (record, place) in missed.iter().zip(1..) {
+        let told = stream.next();
+        assert_eq!((told.record(), seq(&told)), (record, seq(&event) + place));
+    }
+    nothing_came(&server, &mut stream);
+
+    let mut guest = Stream::open_at(&server.guest(), &path("no token"), &[("Last-Event-ID", "no position")]);
+    let reset = guest.next();
+    assert_eq!((reset.name.as_str(), &reset.data["reason"]), ("HW_RESET", &json!("unknown")));
+    create(&server.guest(), "posts", json!({}));
+    nothing_came(&server, &mut guest);
+}
+
+#[test]
+fn bad_topics_in_the_request_for_a_stream_are_refused() {
+    let server = start();
+    let long = format!("/api/realtime?subscribe={}", "x".repeat(2501));
+    let error = server.guest().get(&long).refused(400);
+    assert_eq!(error["data"]["subscribe"]["0"]["code"], "validation_length_too_long");
+    server.guest().get("/api/realtime?subscribe=a%0Ab").refused(400);
+}
