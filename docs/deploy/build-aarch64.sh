@@ -17,8 +17,8 @@ rustup target add "$target"
 
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
 export CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc
-# jemalloc fixes the largest page size that it can run on when it is built, and takes the building machine's: 4 KiB. ARM
-# kernels come with pages of 4, 16 and 64 KiB. 2^16 runs on all of them.
+# jemalloc fixes the largest page size that it can run on when it is built. ARM kernels come with pages of 4, 16 and 64 KiB;
+# 2^16 runs on all of them. It is jemalloc's own default for ARM since 5.3.1, and must not become another one.
 export JEMALLOC_SYS_WITH_LG_PAGE=16
 
 cargo build --locked --profile "$profile" --target "$target" --bin headwater
