@@ -55,7 +55,8 @@ export function listen(data) {
   const { tokens, run } = data;
   const crowd = realtime.open({ url, protocol, count: clients, topic: "load_events/*", tokens, run });
   crowd.expectAfter(counters(data));
-  sleep(Math.max(0, (data.start - Date.now()) / 1000 + ramp + duration));
+  // The last change is made just before the end.
+  sleep(Math.max(0, (data.start - Date.now()) / 1000 + ramp + duration + 1));
   crowd.settle(counters(data), settle);
   crowd.close();
 }

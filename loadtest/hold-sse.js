@@ -65,7 +65,8 @@ export function listen(data) {
   const count = Math.min(perVU, clients - first);
   const crowd = realtime.open({ url, protocol, count, topic: "load_events/*", tokens, run });
   crowd.expectAfter(counters(data));
-  sleep(Math.max(0, (data.start - Date.now()) / 1000 + ramp + hold));
+  // The last change is made just before the end.
+  sleep(Math.max(0, (data.start - Date.now()) / 1000 + ramp + hold + 1));
   crowd.settle(counters(data), settle);
   crowd.close();
 }

@@ -66,8 +66,7 @@ export function write(data) {
 }
 
 export async function listen(data) {
-  // One of ten takes times: k6 keeps each in memory to the end.
-  const crowd = await Crowd.open(data, perVU, { timed: 1 });
+  const crowd = await Crowd.open(data, perVU, { timed: 10 });
   const left = (data.start - Date.now()) / 1000 + duration;
   await after(Math.min(stay * (0.5 + Math.random()), left));
   await crowd.leave();
