@@ -8,6 +8,7 @@
 // arrive, and a client that falls behind too far is cut off, which counts as an error.
 
 import { sleep } from "k6";
+import exec from "k6/execution";
 import realtime from "k6/x/realtime";
 import { number, seconds, settle, text, url } from "./lib/config.js";
 import { prepare, remove } from "./lib/fixture.js";
@@ -56,7 +57,7 @@ export function listen(data) {
   const crowd = realtime.open({ url, protocol, count: clients, topic: "load_events/*", tokens, run });
   crowd.expectAfter(counters(data));
   // The last change is made just before the end.
-  sleep(Math.max(0, (data.start - Date.now()) / 1000 + ramp + duration + 1));
+  sleep(Math.max(0, (exec.scenario.startTime - Date.now()) / 1000 + ramp + duration + 1));
   crowd.settle(counters(data), settle);
   crowd.close();
 }

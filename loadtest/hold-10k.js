@@ -56,6 +56,6 @@ export async function listen(data) {
   const first = exec.scenario.iterationInTest * perVU;
   const crowd = await Crowd.open(data, Math.min(perVU, clients - first), { timed: 10 });
   // The last change is made just before the end.
-  await after((data.start - Date.now()) / 1000 + ramp + hold + 1);
+  await after((exec.scenario.startTime - Date.now()) / 1000 + ramp + hold + 1);
   await crowd.leave();
 }

@@ -66,7 +66,7 @@ export function listen(data) {
   const crowd = realtime.open({ url, protocol, count, topic: "load_events/*", tokens, run });
   crowd.expectAfter(counters(data));
   // The last change is made just before the end.
-  sleep(Math.max(0, (data.start - Date.now()) / 1000 + ramp + hold + 1));
+  sleep(Math.max(0, (exec.scenario.startTime - Date.now()) / 1000 + ramp + hold + 1));
   crowd.settle(counters(data), settle);
   crowd.close();
 }

@@ -3,6 +3,7 @@
 //   k6 run loadtest/mixed.js
 //   READS=500 CHANGES=20 DURATION=5m k6 run loadtest/mixed.js
 
+import exec from "k6/execution";
 import { number, seconds, settle } from "./lib/config.js";
 import { after, Crowd } from "./lib/crowd.js";
 import { prepare, remove } from "./lib/fixture.js";
@@ -53,6 +54,6 @@ export { change, read, write };
 
 export async function listen(data) {
   const crowd = await Crowd.open(data, clients);
-  await after((data.start - Date.now()) / 1000 + duration);
+  await after((exec.scenario.startTime - Date.now()) / 1000 + duration);
   await crowd.leave();
 }

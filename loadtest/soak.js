@@ -5,6 +5,7 @@
 // Watch the server's memory and data directory beside it; both should level off.
 
 import { sleep } from "k6";
+import exec from "k6/execution";
 import { number, seconds, settle } from "./lib/config.js";
 import { after, Crowd } from "./lib/crowd.js";
 import { prepare, remove } from "./lib/fixture.js";
@@ -67,7 +68,7 @@ export function write(data) {
 
 export async function listen(data) {
   const crowd = await Crowd.open(data, perVU, { timed: 10 });
-  const left = (data.start - Date.now()) / 1000 + duration;
+  const left = (exec.scenario.startTime - Date.now()) / 1000 + duration;
   await after(Math.min(stay * (0.5 + Math.random()), left));
   await crowd.leave();
 }

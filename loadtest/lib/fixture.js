@@ -65,7 +65,6 @@ export function prepare(items = 0) {
     items: known.slice(0, items).map(({ id }) => id),
     // Events of other runs are not this one's.
     run: Date.now().toString(36),
-    start: Date.now(),
   };
 }
 

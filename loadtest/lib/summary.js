@@ -43,7 +43,7 @@ function describe(name, { metrics, state }) {
   const broken = Object.entries(metrics).flatMap(([key, { thresholds = {} }]) => {
     return Object.entries(thresholds).filter(([, { ok }]) => !ok).map(([threshold]) => `${key}: ${threshold}`);
   });
-  const verdict = metrics.rt_connections ? (broken.length > 0 ? "FAILED" : "passed") : "FAILED, it could not begin";
+  const verdict = metrics.iterations ? (broken.length > 0 ? "FAILED" : "passed") : "FAILED, it could not begin";
   const lines = rows.map(([title, text]) => `  ${title.padEnd(10)} ${text}`);
   return [`${name} on ${url}: ${verdict}`, ...lines, ...broken.map((one) => `  threshold  ${one} FAILED`)].join("\n");
 }
