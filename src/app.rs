@@ -158,6 +158,7 @@ impl App {
             Ok(settings) => self.own_settings.replace(settings.into()),
             Err(error) => log::error!("Headwater's settings that another program left cannot be read: {error}"),
         }
+        // Those of another version of their collection are not used any more, but that may have stayed.
         self.auth_cache.forget_all();
     }
 
@@ -188,17 +189,18 @@ impl Downstream for Outlet {
     }
 
     fn overwritten(&mut self, conn: &Connection) {
-        log::warn!("another program wrote to data.db");
+        log::warn!("another program wrote to data.db: clients have to read anew");
         if let Some(inner) = self.app.get().and_then(Weak::upgrade) {
             App(inner).reload(conn);
         }
     }
 
     fn new_epoch(&mut self, start: Position) {
-        log::warn!("positions of before {start} count no more");
+        log::info!("positions of before {start} count no more");
         if let Err(error) = self.seal.open(&start) {
             log::warn!("the database could not be sealed: {error}; clients will have to read anew");
         }
+        self.realtime.new_epoch(&start);
     }
 }
 

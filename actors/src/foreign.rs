@@ -5,6 +5,9 @@
 //! each of them, so what is left over is foreign. Checkpoints do not count, whoever runs them and however.
 //! `PRAGMA data_version` would not do: it also changes with another program's RESTART and TRUNCATE checkpoints, which
 //! backup tools run all the time.
+//!
+//! One program's commits are let pass: Litestream counts up a row of a table of its own with each of its checkpoints.
+//! As many commits as that row grew by are these and nothing else.
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
@@ -24,6 +27,8 @@ pub(crate) struct ForeignWrites {
     commits: *const AtomicU32,
     /// What it should stand at if nobody else wrote.
     expected: u32,
+    /// Litestream's row.
+    litestream: i64,
 }
 
 // SAFETY: the mapping belongs to the process, not to a thread.
@@ -43,7 +48,7 @@ impl ForeignWrites {
             // SAFETY: the header has 48 bytes and is aligned.
             let (layout, commits) = unsafe { (header.read_volatile(), header.add(2).cast::<AtomicU32>()) };
             let expected = unsafe { &*commits }.load(Ordering::Relaxed);
-            (layout == Self::LAYOUT).then_some(ForeignWrites { commits, expected })
+            (layout == Self::LAYOUT).then_some(ForeignWrites { commits, expected, litestream: litestream(conn) })
         });
         conn.execute_batch("ROLLBACK")?;
         conn.wal_hook(Some(|_, _| {
@@ -59,9 +64,13 @@ impl ForeignWrites {
         self.current() != self.expected
     }
 
-    /// Forgets those found, inside the write transaction that follows them.
-    pub(crate) fn take(&mut self) {
-        self.expected = self.current();
+    /// Takes note of those that are there, inside the write transaction that follows them. True if they changed
+    /// anything that matters.
+    pub(crate) fn take(&mut self, conn: &Connection) -> bool {
+        let (current, litestream) = (self.current(), litestream(conn));
+        let (commits, theirs) = (current.wrapping_sub(self.expected), litestream.wrapping_sub(self.litestream));
+        (self.expected, self.litestream) = (current, litestream);
+        i64::from(commits) != theirs
     }
 
     /// The connection's own transaction ended. To be called after each of them, on the thread on which it ran.
@@ -73,6 +82,11 @@ impl ForeignWrites {
         // SAFETY: see the field. SQLite writes it with the file's write lock held, a word at a time.
         unsafe { &*self.commits }.load(Ordering::Acquire)
     }
+}
+
+/// How often Litestream has written; 0 where it never did.
+fn litestream(conn: &Connection) -> i64 {
+    conn.query_row("SELECT seq FROM _litestream_seq WHERE id = 1", [], |row| row.get(0)).unwrap_or_default()
 }
 
 /// The beginning of the wal-index that SQLite maps for this connection; null where there is none.
@@ -127,8 +141,7 @@ mod tests {
         let mut foreign = ForeignWrites::watch(&conn).unwrap().unwrap();
         let own = |foreign: &mut ForeignWrites, sql: &str| {
             conn.execute_batch("BEGIN IMMEDIATE").unwrap();
-            let found = foreign.are_there();
-            foreign.take();
+            let found = foreign.are_there() && foreign.take(&conn);
             conn.execute_batch(sql).unwrap();
             conn.execute_batch("COMMIT").unwrap();
             foreign.ended();
@@ -164,6 +177,38 @@ mod tests {
         place.open().execute_batch("CREATE TABLE w (v)").unwrap();
         assert!(own(&mut foreign, "SELECT 1"));
         assert!(!foreign.are_there());
+    }
+
+    #[test]
+    fn what_litestream_keeps_for_itself_does_not_count() {
+        let place = Place::new("litestream");
+        let conn = place.open();
+        let other = place.open();
+        other
+            .execute_batch("CREATE TABLE t (v); CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER)")
+            .unwrap();
+        let mut foreign = ForeignWrites::watch(&conn).unwrap().unwrap();
+        let mut matters = || {
+            conn.execute_batch("BEGIN IMMEDIATE").unwrap();
+            assert!(foreign.are_there());
+            let matters = foreign.take(&conn);
+            conn.execute_batch("COMMIT").unwrap();
+            foreign.ended();
+            assert!(!foreign.are_there());
+            matters
+        };
+        let counts = "INSERT INTO _litestream_seq VALUES (1, 1) ON CONFLICT DO UPDATE SET seq = seq + 1";
+        other.execute_batch(counts).unwrap();
+        assert!(!matters());
+        other.execute_batch(counts).unwrap();
+        other.execute_batch("BEGIN; INSERT INTO t VALUES (1); ROLLBACK; PRAGMA wal_checkpoint(RESTART)").unwrap();
+        other.execute_batch(counts).unwrap();
+        assert!(!matters());
+        other.execute_batch(counts).unwrap();
+        other.execute_batch("INSERT INTO t VALUES (1)").unwrap();
+        assert!(matters());
+        other.execute_batch("DROP TABLE _litestream_seq").unwrap();
+        assert!(matters());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -57,6 +58,21 @@ pub struct Readers {
     slots: Arc<Semaphore>,
     limits: ReaderLimits,
     pool: r2d2::Pool<SqliteConnectionManager>,
+    counters: Arc<Counters>,
+}
+
+#[derive(Default)]
+struct Counters {
+    reads: AtomicU64,
+    micros: AtomicU64,
+}
+
+/// Since the Readers began.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReaderCounts {
+    pub reads: u64,
+    /// The time of all threads together.
+    pub seconds: f64,
 }
 
 impl Readers {
@@ -80,8 +96,14 @@ impl Readers {
             .test_on_check_out(false)
             .build(manager)?;
         let reader_pool = pool.clone();
-        let addr = SyncArbiter::start(limits.threads, move || Reader { pool: reader_pool.clone(), conn: None });
-        Ok(Readers { addr, slots: Arc::new(Semaphore::new(limits.queue)), limits, pool })
+        let counters = Arc::new(Counters::default());
+        let reader_counters = counters.clone();
+        let addr = SyncArbiter::start(limits.threads, move || Reader {
+            pool: reader_pool.clone(),
+            conn: None,
+            counters: reader_counters.clone(),
+        });
+        Ok(Readers { addr, slots: Arc::new(Semaphore::new(limits.queue)), limits, pool, counters })
     }
 
     /// Runs `job` on a reader thread, within the default time limit.
@@ -121,6 +143,17 @@ impl Readers {
         answer.await.map_err(|_| ReadError::Panicked)
     }
 
+    /// Reads waiting or running now.
+    pub fn queued(&self) -> usize {
+        self.limits.queue - self.slots.available_permits().min(self.limits.queue)
+    }
+
+    /// What the Readers have done since they began.
+    pub fn counts(&self) -> ReaderCounts {
+        let micros = self.counters.micros.load(Ordering::Relaxed);
+        ReaderCounts { reads: self.counters.reads.load(Ordering::Relaxed), seconds: micros as f64 / 1e6 }
+    }
+
     /// A connection outside the reader threads, for work that is long by nature.
     pub fn connection(&self) -> Result<r2d2::PooledConnection<SqliteConnectionManager>, r2d2::Error> {
         self.pool.get()
@@ -130,6 +163,7 @@ impl Readers {
 struct Reader {
     pool: r2d2::Pool<SqliteConnectionManager>,
     conn: Option<Held>,
+    counters: Arc<Counters>,
 }
 
 /// A connection that stays with its thread, and the deadline that its progress handler watches.
@@ -157,11 +191,14 @@ impl Handler<Read> for Reader {
             self.conn = Held::checkout(&self.pool);
         }
         let Some(held) = &self.conn else { return };
+        let started = Instant::now();
         held.deadline.set(Instant::now().checked_add(read.time));
         if catch_unwind(AssertUnwindSafe(|| (read.run)(&held.conn))).is_err() {
             log::error!("readers: a read panicked");
         }
         held.deadline.set(None);
+        self.counters.reads.fetch_add(1, Ordering::Relaxed);
+        self.counters.micros.fetch_add(started.elapsed().as_micros() as u64, Ordering::Relaxed);
     }
 }
 

@@ -31,11 +31,15 @@ pub struct SubscriptionLimits {
     pub keep_alive: u16,
     /// After so many ticks in which something waited and nothing was taken the client is cut off.
     pub stall: u16,
+    /// After so many ticks without an event the stream ends; never, without.
+    pub idle: Option<u32>,
+    /// After so many ticks the stream ends in any case; never, without.
+    pub lifetime: Option<u32>,
 }
 
 impl Default for SubscriptionLimits {
     fn default() -> SubscriptionLimits {
-        SubscriptionLimits { bytes: 256 * 1024, topics: 1000, keep_alive: 25, stall: 10 }
+        SubscriptionLimits { bytes: 256 * 1024, topics: 1000, keep_alive: 25, stall: 10, idle: None, lifetime: None }
     }
 }
 
@@ -48,6 +52,8 @@ pub enum Ending {
     Stalled,
     /// The hub itself fell too far behind: what it skipped must be fetched anew.
     Lagged,
+    /// Its time is over, as the settings say; what waits is still sent.
+    Expired,
     /// The server is stopping; what waits is still sent.
     Stopped,
 }
@@ -70,7 +76,7 @@ pub enum Pushed {
 pub(crate) enum Tick {
     Nothing,
     KeepAlive,
-    Stalled,
+    End(Ending),
 }
 
 /// The queue of one client.
@@ -87,6 +93,9 @@ pub struct SubscriptionState {
     quiet: u16,
     /// Ticks in which something waited and nothing was taken.
     stuck: u16,
+    /// Ticks since the last event, and since the beginning.
+    idle: u32,
+    age: u32,
     ending: Option<Ending>,
 }
 
@@ -104,7 +113,7 @@ impl SubscriptionState {
         }
         let first = self.queue.is_empty();
         self.bytes += frame.len();
-        self.quiet = 0;
+        (self.quiet, self.idle) = (0, 0);
         self.queue.push_back(frame);
         if first { Pushed::First } else { Pushed::Queued }
     }
@@ -156,7 +165,7 @@ impl SubscriptionState {
             return;
         }
         self.ending = Some(ending);
-        if ending != Ending::Stopped {
+        if !matches!(ending, Ending::Stopped | Ending::Expired) {
             self.queue.truncate(usize::from(self.partial));
         }
         self.queue.push_back(last());
@@ -177,9 +186,14 @@ impl SubscriptionState {
         if self.ending.is_some() {
             return Tick::Nothing;
         }
+        self.age = self.age.saturating_add(1);
+        self.idle = self.idle.saturating_add(1);
+        if limits.lifetime.is_some_and(|end| self.age >= end) || limits.idle.is_some_and(|end| self.idle >= end) {
+            return Tick::End(Ending::Expired);
+        }
         if !self.queue.is_empty() {
             self.stuck += 1;
-            return if self.stuck > limits.stall { Tick::Stalled } else { Tick::Nothing };
+            return if self.stuck > limits.stall { Tick::End(Ending::Stalled) } else { Tick::Nothing };
         }
         self.quiet = self.quiet.saturating_add(1);
         if self.quiet >= limits.keep_alive { Tick::KeepAlive } else { Tick::Nothing }
@@ -220,6 +234,14 @@ impl Subscription {
         pushed
     }
 
+    /// Puts a sign of life in, which is no event.
+    pub(crate) fn keep_alive(&self, frame: Frame, turn: u64, limits: &SubscriptionLimits) -> Pushed {
+        let idle = self.state.borrow().idle;
+        let pushed = self.push(frame, turn, limits);
+        self.state.borrow_mut().idle = idle;
+        pushed
+    }
+
     /// Ends the stream; to be followed by [`Subscription::wake`].
     pub(crate) fn end(&self, ending: Ending) {
         self.state.borrow_mut().end(ending, || self.wire.ending(ending));
@@ -240,7 +262,8 @@ impl Subscription {
 mod tests {
     use super::*;
 
-    const LIMITS: SubscriptionLimits = SubscriptionLimits { bytes: 10, topics: 10, keep_alive: 3, stall: 2 };
+    const LIMITS: SubscriptionLimits =
+        SubscriptionLimits { bytes: 10, topics: 10, keep_alive: 3, stall: 2, idle: None, lifetime: None };
 
     fn frame(text: &'static str) -> Frame {
         Frame::from_static(text.as_bytes())
@@ -343,6 +366,23 @@ mod tests {
         assert_eq!(ticks(&mut state, 2), Tick::Nothing);
         take(&mut state, 1);
         assert_eq!(ticks(&mut state, 2), Tick::Nothing);
-        assert_eq!(ticks(&mut state, 1), Tick::Stalled);
+        assert_eq!(ticks(&mut state, 1), Tick::End(Ending::Stalled));
+    }
+
+    #[test]
+    fn a_stream_ends_when_it_is_idle_or_old_if_the_limits_say_so() {
+        let limits = SubscriptionLimits { idle: Some(4), lifetime: Some(6), keep_alive: 100, ..LIMITS };
+        let mut state = SubscriptionState::default();
+        let tick = |state: &mut SubscriptionState| state.tick(&limits);
+        for _ in 0..3 {
+            assert_eq!(tick(&mut state), Tick::Nothing);
+        }
+        state.push(frame("event"), 1, &limits);
+        take(&mut state, 100);
+        assert_eq!((tick(&mut state), tick(&mut state)), (Tick::Nothing, Tick::Nothing));
+        assert_eq!(tick(&mut state), Tick::End(Ending::Expired), "old");
+        let mut state = SubscriptionState::default();
+        let last = (0..4).map(|_| tick(&mut state)).last();
+        assert_eq!(last, Some(Tick::End(Ending::Expired)), "idle");
     }
 }

@@ -11,6 +11,7 @@
 //! * A change of the file that was not made here begins a new epoch, with the next transaction at the latest.
 //! * Nothing waits here without a bound: beyond the queue's length callers wait outside, and only for a while.
 
+mod counts;
 mod handle;
 mod job;
 
@@ -26,6 +27,7 @@ use rusqlite::Connection;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use tokio::sync::Semaphore;
 
+pub use counts::{TIME_BOUNDS, WriterCounts};
 use handle::Shared;
 pub use handle::WriterHandle;
 pub use job::{Done, JobLimits, Tx, WriteError};
@@ -159,6 +161,7 @@ impl Writer {
 
     /// One transaction: takes what waits, runs it, commits, answers, publishes.
     fn flush(&mut self) {
+        let started = Instant::now();
         if let Err(error) = self.conn.execute_batch("BEGIN IMMEDIATE") {
             return self.fail_waiting(error);
         }
@@ -188,15 +191,17 @@ impl Writer {
                 return;
             }
         };
+        let (jobs, changes) = (group.ended.len(), group.changes.len());
         self.tell(group, begun, ended);
+        self.shared.counters.committed(jobs, changes, started.elapsed());
     }
 
     /// Begins a new epoch if another program wrote since the last transaction, and returns its start.
     fn follow_foreign_writes(&mut self) -> rusqlite::Result<Option<Position>> {
         if let Some(foreign) = &mut self.foreign
             && foreign.are_there()
+            && foreign.take(&self.conn)
         {
-            foreign.take();
             // Until it is committed: the transaction may yet fail.
             self.overwritten = true;
         }

@@ -14,6 +14,7 @@ pub mod health;
 mod hook_tests;
 mod json_weight;
 pub mod limits;
+pub mod metrics;
 pub mod middleware;
 pub mod real_ip;
 pub mod realtime;
@@ -55,6 +56,7 @@ pub fn service(
 pub fn configure(config: &mut web::ServiceConfig) {
     error::configure(config);
     health::configure(config);
+    metrics::configure(config);
     realtime::configure(config);
     settings::configure(config);
     batch::configure(config);

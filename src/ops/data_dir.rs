@@ -213,7 +213,7 @@ fn join_history(conn: &Connection, left: &Result<Whole, Doubt>) -> rusqlite::Res
         Err(doubt) => *doubt,
     };
     let position = Position { epoch: change_log::begin_epoch(conn, found.seq)?, seq: found.seq };
-    log::warn!("data.db is not known to be as it was left ({doubt}): positions of before {position} count no more");
+    log::info!("data.db is not known to be as it was left ({doubt}): positions of before {position} count no more");
     Ok(position)
 }
 

@@ -3,6 +3,7 @@
 pub mod cron;
 pub mod data_dir;
 pub mod math_functions;
+pub mod metrics;
 pub mod own_settings;
 pub mod rate_limits;
 pub mod seal;

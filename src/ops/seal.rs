@@ -12,8 +12,9 @@
 //! * in both cases the epoch and the last number, which an older backup does not have.
 //!
 //! A seal that is missing or broken costs a new epoch: clients read anew once. What is not seen: a program that wrote
-//! after a `kill -9` and was itself killed, and a snapshot of the whole disk that was put back. What costs an epoch
-//! without need: `chown` or `chmod` on the file while we were stopped, and a copy of the whole directory.
+//! after a `kill -9` and did not close the file since (it was killed too, or a third one keeps the file open), and a
+//! snapshot of the whole disk that was put back. What costs an epoch without need: `chown` or `chmod` on the file while
+//! we were stopped, a program that only looked into it after a `kill -9`, and a copy of the whole directory.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

@@ -3,6 +3,8 @@
 //! Text becomes a [`tree`] ([`parse`]), and a tree becomes SQL ([`Select`]) for one collection, one request and one degree
 //! of trust. Callers never put joins together themselves.
 //!
+//! A [`Predicate`] is the same without SQL, for a record that is at hand; it answers what it can answer with certainty.
+//!
 //! On the way: the `lexer` and `parser` know the form of a text, `resolve` knows the schema, `to_sql` turns paths into
 //! joins and literals into parameters, and `compare` knows what the operators mean.
 
@@ -16,6 +18,7 @@ mod literal;
 pub mod macros;
 mod parser;
 pub mod path;
+mod predicate;
 mod resolve;
 mod select;
 mod sort;
@@ -28,6 +31,7 @@ use std::sync::Arc;
 
 pub use cache::parse;
 pub use functions::register_functions;
+pub use predicate::{Elsewhere, Predicate, Solution, Standing};
 pub use select::Select;
 pub use statement::Statement;
 

@@ -6,8 +6,10 @@ use headwater_actors::Value;
 
 use super::compare::Bind;
 use super::joins::{Source, Typing, joined};
+use super::path::Path;
 use super::statement::Statement;
 use super::to_sql::{Builder, Scope};
+use super::tree::{Comparison, Filter};
 use super::{Base, QueryError, parse, sort, sql};
 use crate::request::RequestInfo;
 use crate::schema::{Collection, Schema};
@@ -35,6 +37,13 @@ impl<'a> Select<'a> {
     ) -> Select<'a> {
         let builder = Builder::new(schema, request);
         Select { schema, collection, request, base, builder, conditions: Vec::new(), order: Vec::new() }
+    }
+
+    /// Macros are taken at this moment, and not when the first one is met.
+    #[cfg(test)]
+    pub(crate) fn at(&mut self, now: chrono::DateTime<chrono::Utc>) -> &mut Self {
+        self.builder.set_now(now);
+        self
     }
 
     /// Adds a condition written by the owner: everything may be named in it.
@@ -143,6 +152,24 @@ impl<'a> Select<'a> {
             (Base::Stored, false) => self.finish("SELECT count(*)".to_owned()),
             _ => self.exists(),
         }
+    }
+
+    /// Adds one comparison of a rule.
+    pub(super) fn require_comparison(&mut self, comparison: &Comparison) -> Result<(), QueryError> {
+        let scope = self.scope(true);
+        let condition = self.builder.condition(&scope, &Filter::Compare(comparison.clone()))?;
+        self.conditions.push(condition);
+        Ok(())
+    }
+
+    /// The distinct values of a path, at most so many; as a rule reads them. `any`: one of several values is enough. None
+    /// if the path has several and all would count.
+    pub(super) fn values(&mut self, path: &Path, any: bool, limit: usize) -> Result<Option<Statement>, QueryError> {
+        let scope = self.scope(true);
+        let Some(value) = self.builder.value(&scope, path, any).map_err(QueryError::Invalid)? else { return Ok(None) };
+        let mut statement = self.finish(format!("SELECT DISTINCT {value}"));
+        statement.sql.push_str(&format!(" LIMIT {limit}"));
+        Ok(Some(statement))
     }
 
     /// Whether there is any.

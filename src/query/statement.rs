@@ -43,6 +43,17 @@ impl Statement {
         Ok(self.number(conn)? > 0)
     }
 
+    /// Runs a statement of [`Select::values`](super::Select::values).
+    pub(super) fn values(&self, conn: &Connection) -> rusqlite::Result<Vec<Value>> {
+        let mut statement = conn.prepare_cached(&self.sql)?;
+        let mut rows = self.bind(&mut statement)?;
+        let mut values = Vec::new();
+        while let Some(row) = rows.next()? {
+            values.push(owned(row.get_ref(0)?));
+        }
+        Ok(values)
+    }
+
     fn bind<'s>(&self, statement: &'s mut CachedStatement<'_>) -> rusqlite::Result<Rows<'s>> {
         let wanted = statement.parameter_count();
         for (index, value) in self.params.iter().take(wanted).enumerate() {

@@ -75,6 +75,12 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Macros are taken at this moment.
+    #[cfg(test)]
+    pub(super) fn set_now(&mut self, now: DateTime<Utc>) {
+        self.now = Some(now);
+    }
+
     /// The scope of the collection being queried.
     pub(super) fn base(&self, collection: &'a Arc<Collection>, source: Source<'a>, trusted: bool) -> Scope<'a> {
         Scope { collection, source, trusted, number: 0 }
@@ -117,6 +123,12 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// A path as an expression over a row. None if all of several rows would have to be asked.
+    pub(super) fn value(&mut self, scope: &Scope<'a>, path: &Path, any: bool) -> Result<Option<String>, String> {
+        let term = self.path(scope, path, !any)?;
+        Ok(if term.rows.is_some() { None } else { Some(compare::written(&term, self)) })
+    }
+
     fn comparison(&mut self, scope: &Scope<'a>, comparison: &Comparison) -> Result<String, QueryError> {
         let Comparison { left, sign, right } = comparison;
         let wrong = |side, operand: &Operand, reason| {
@@ -136,7 +148,9 @@ impl<'a> Builder<'a> {
                 let now = *self.now.get_or_insert_with(Utc::now);
                 Ok(Term::known(Literal::from_value(&name.at(now))))
             }
-            Operand::Path(path) => self.path(scope, path, all).or_else(|reason| word(path).ok_or(reason)),
+            Operand::Path(path) => {
+                self.path(scope, path, all).or_else(|reason| word(path).map(Term::known).ok_or(reason))
+            }
             Operand::GeoDistance(arguments) => self.geo_distance(scope, arguments),
             Operand::Strftime(call) => self.strftime(scope, call, all),
         }
@@ -458,10 +472,10 @@ fn origin(scope: &Scope<'_>, source: Source<'_>) -> Origin {
 }
 
 /// `null`, `true` and `false`, where no field has that name.
-fn word(path: &Path) -> Option<Term> {
+pub(super) fn word(path: &Path) -> Option<Literal> {
     let word = path.as_word()?;
     let words = [("null", Literal::Null), ("true", Literal::Integer(1)), ("false", Literal::Integer(0))];
-    words.into_iter().find(|(known, _)| word.eq_ignore_ascii_case(known)).map(|(_, value)| Term::known(value))
+    words.into_iter().find(|(known, _)| word.eq_ignore_ascii_case(known)).map(|(_, value)| value)
 }
 
 fn name_of(operand: &Operand) -> String {

@@ -14,6 +14,10 @@ const CHANGES: usize = 256;
 const BYTES: usize = 256 * 1024;
 
 pub(super) async fn fetch(app: App, after: Seq, up_to: Seq) -> Fetched {
+    // What came before the oldest may still be in the table, but belongs to another history.
+    if after.next() < app.writer.oldest() {
+        return Fetched::Expired;
+    }
     let page = app.readers.run(move |conn| change_log::page(conn, after, up_to, CHANGES, BYTES)).await;
     match page {
         Ok(Ok(changes)) => {

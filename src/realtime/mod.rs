@@ -6,12 +6,17 @@
 
 mod client;
 pub mod events;
+pub mod explain;
 mod missed;
 mod options;
 mod payload;
 mod questions;
+mod rules;
 pub mod sse;
+mod stats;
+mod together;
 mod topic;
+mod viewing;
 mod visibility;
 pub(crate) mod wish;
 pub mod ws;
@@ -26,7 +31,7 @@ use actix_web::rt::net::TcpStream;
 use bytes::Bytes;
 use dashmap::DashMap;
 use headwater_actors::connection::{Connection, Peer};
-use headwater_actors::hub::{ClientKey, Hub, HubHandle, HubState, HubStats, LocalHub, Refusal, SetTopics, Ticket};
+use headwater_actors::hub::{ClientKey, Hub, HubHandle, HubState, LocalHub, Refusal, SetTopics, Ticket};
 pub use headwater_actors::hub::{Since, Topics};
 use headwater_actors::subscription::{Subscription, SubscriptionLimits};
 use headwater_actors::wire::{Frame, Wire};
@@ -36,11 +41,13 @@ use serde_json::json;
 pub use client::ClientId;
 use events::{Events, Message, Stopped, Subscribe};
 use sse::Sse;
+pub use stats::RealtimeStats;
 use visibility::Visibility;
 pub use wish::{SubscribeError, Wish};
 
 use crate::app::App;
 use crate::auth::tokens::TokenKind;
+use crate::ops::own_settings::RealtimeSettings;
 use crate::records::{Record, save};
 use crate::request::Caller;
 use crate::schema::{Collection, Schema};
@@ -95,6 +102,11 @@ impl Realtime {
         for hub in self.hubs().iter() {
             hub.publish(commit.clone());
         }
+    }
+
+    /// What clients know of positions counts no more; what comes after this does. In order with the commits.
+    pub fn new_epoch(&self, start: &Position) {
+        self.hubs().iter().for_each(|hub| hub.new_epoch(start.clone()));
     }
 
     /// Another schema is in force: whoever listens as a record of a collection that is gone, or whose tokens are void
@@ -199,24 +211,17 @@ impl Realtime {
             hub.stop().await;
         }
         let end = Instant::now() + FAREWELL;
-        while Instant::now() < end && self.stats().await.clients > 0 {
+        while Instant::now() < end && self.stats().await.clients() > 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
     /// The figures of all hubs together.
-    pub async fn stats(&self) -> HubStats {
-        let mut sum = HubStats::default();
+    pub async fn stats(&self) -> RealtimeStats {
         let hubs = self.hubs().clone();
+        let mut sum = RealtimeStats::default();
         for hub in hubs {
-            let stats = hub.stats().await;
-            sum.clients += stats.clients;
-            sum.interests += stats.interests;
-            sum.waiting += stats.waiting;
-            sum.cut += stats.cut;
-            sum.resets += stats.resets;
-            sum.replaying += stats.replaying;
-            sum.delivered = sum.delivered.max(stats.delivered);
+            sum.add(&hub.stats().await);
         }
         sum
     }
@@ -275,9 +280,31 @@ impl Realtime {
             // What is committed before the hub is in the list it never hears of; it has no client yet that could miss it.
             let Position { epoch, seq } = app.writer.position();
             let visibility = Visibility::new(app.clone());
-            let hub = Hub::start(HubState::new(visibility, epoch, seq, SubscriptionLimits::default()));
+            let mut settings = app.own_settings.watch();
+            let limits = limits(&settings.borrow_and_update().realtime);
+            let hub = Hub::start(HubState::new(visibility, epoch, seq, limits));
             hubs.push(hub.handle().clone());
+            let handle = hub.handle().clone();
+            actix_web::rt::spawn(async move {
+                while settings.changed().await.is_ok() {
+                    handle.set_limits(self::limits(&settings.borrow_and_update().realtime));
+                }
+            });
             (hubs.len() as u32 - 1, hub)
         })
+    }
+}
+
+/// The bounds of every client, in the ticks of its hub: a second each.
+fn limits(settings: &RealtimeSettings) -> SubscriptionLimits {
+    let ticks = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+    let few = |time: Duration| u16::try_from(time.as_secs()).unwrap_or(u16::MAX);
+    SubscriptionLimits {
+        bytes: settings.queue_bytes(),
+        topics: wish::MAX_TOPICS,
+        keep_alive: few(settings.keep_alive()),
+        stall: few(settings.stall_timeout()),
+        idle: settings.idle_timeout().map(ticks),
+        lifetime: settings.max_lifetime().map(ticks),
     }
 }

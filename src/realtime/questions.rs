@@ -14,10 +14,11 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::options::Options;
 use super::payload::payload;
+use super::{together, topic};
 use crate::app::App;
-use crate::query::{Base, QueryError, Select};
+use crate::query::{Base, Predicate, QueryError, Select};
 use crate::records::{Record, Shows, expand, present, shows};
-use crate::request::{Caller, Context, RequestInfo};
+use crate::request::{Caller, RequestInfo};
 use crate::schema::{Rule, Schema};
 
 /// How long the rules of one commit may keep a hub waiting.
@@ -34,17 +35,22 @@ pub(super) struct Questions {
     of_filters: VecDeque<(usize, Question)>,
 }
 
-struct Subject {
+pub(super) struct Subject {
     /// The place of the change in its commit.
-    change: usize,
-    action: Action,
-    record: Record,
+    pub change: usize,
+    pub action: Action,
+    pub record: Record,
 }
 
 /// Whether one listener sees a record, and as what.
 pub(super) struct Question {
     pub interest: InterestId,
+    /// Open where it was answered in memory.
     pub rule: Rule,
+    /// The rule as it may be asked for all callers at once; none where that cannot be, or was tried.
+    pub together: Option<Arc<Predicate>>,
+    /// The options' filter was not answered in memory.
+    pub asks_filter: bool,
     pub options: Option<Arc<Options>>,
     pub caller: Caller,
 }
@@ -67,12 +73,13 @@ impl Questions {
     }
 
     /// Adds questions about one change.
-    pub(super) fn add(&mut self, change: usize, action: Action, record: Record, questions: Vec<Question>) {
+    pub(super) fn add(&mut self, change: usize, action: Action, mut record: Record, questions: Vec<Question>) {
+        // Whoever was shown it last may have seen more than others may.
+        record.shows = Shows::default();
         let place = self.subjects.len();
         self.subjects.push(Subject { change, action, record });
         for question in questions {
-            let filters = question.options.as_ref().is_some_and(|options| options.filter().is_some());
-            let list = if filters { &mut self.of_filters } else { &mut self.of_rules };
+            let list = if question.asks_filter { &mut self.of_filters } else { &mut self.of_rules };
             list.push_back((place, question));
         }
     }
@@ -125,8 +132,15 @@ fn answer_all(
     mut questions: VecDeque<(usize, Question)>,
 ) -> Answers {
     let mut decided = Decided::default();
+    together::answer_rules(conn, schema, &subjects, &mut questions);
+    let enriched = !app.record_hooks.enrich.is_empty();
+    let mut written = together::Written::default();
     while let Some((place, question)) = questions.pop_front() {
         let Some(subject) = subjects.get(place) else { continue };
+        if !enriched && let Some(payload) = written.payload(place, subject, &question) {
+            decided.deliveries.push(Delivery { change: subject.change, interest: question.interest, payload });
+            continue;
+        }
         match answer(app, conn, schema, subject, &question) {
             Ok(delivery) => decided.deliveries.extend(delivery),
             Err(Unanswered::Senseless) => {}
@@ -150,16 +164,9 @@ fn answer(
     question: &Question,
 ) -> Result<Option<Delivery>, Unanswered> {
     let options = question.options.as_deref();
-    let request = RequestInfo {
-        context: Context::Realtime,
-        method: "GET".into(),
-        query: options.map(|options| options.query.clone()).unwrap_or_default(),
-        headers: options.map(|options| options.headers.clone()).unwrap_or_default(),
-        caller: current(&question.caller, schema),
-        ..RequestInfo::default()
-    };
+    let request = RequestInfo { caller: current(&question.caller, schema), ..topic::request(options) };
     let request = Arc::new(request);
-    let filter = options.and_then(Options::filter);
+    let filter = options.and_then(Options::filter).filter(|_| question.asks_filter);
     if !meets(conn, schema, &subject.record, &request, &question.rule, filter)? {
         return Ok(None);
     }

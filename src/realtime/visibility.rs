@@ -1,37 +1,41 @@
 //! Who may see a change, and as what.
 //!
-//! What constants decide is answered on the hub's own thread: rules that are open or sealed, superusers. Everything else
-//! (expressions, filters, relations to expand) is put to a Reader, in one job for the whole commit; the hub waits for it
-//! before it looks at the next commit, so order holds. Equal listeners were made one before they come here.
+//! What memory can tell is answered on the hub's own thread: rules that are open or sealed, superusers, and the expressions
+//! that read no more than the record and the caller ([`Predicate`](crate::query::Predicate)). Where a rule compares a column
+//! with a value of the caller, the few whom a record concerns are looked up. Everything else (other expressions, relations
+//! to expand) is put to a Reader, in one job for the whole commit; the hub waits for it before it looks at the next commit,
+//! so order holds. Equal listeners were made one before they come here.
 
 use std::any::Any;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chrono::Utc;
 use futures_util::future::LocalBoxFuture;
-use headwater_actors::hub::{Audience, Decided, Decision, Delivery, Fetched, Listener, Listeners, Outgoing, Recheck};
+use headwater_actors::hub::{Audience, Decided, Decision, Fetched, Listeners, Outgoing, Recheck, Standing};
 use headwater_actors::{Action, Change, Commit, Seq};
 
 use super::ClientId;
 use super::events::Message;
 use super::missed;
-use super::payload::payload;
-use super::questions::{Question, Questions};
+use super::questions::Questions;
+use super::rules::{Index, Rules};
 use super::topic::Topic;
+use super::viewing::{Moment, Seen, Subject, Viewing};
 use crate::app::App;
-use crate::records::{Record, Shows, shows};
-use crate::request::{Caller, RequestInfo};
-use crate::schema::{Collection, Rule, Schema};
+use crate::records::Record;
+use crate::request::Caller;
+use crate::schema::{Collection, Schema};
 
 /// The audience of one hub.
 pub struct Visibility {
     app: App,
+    rules: Rules,
 }
 
 impl Visibility {
     pub(super) fn new(app: App) -> Visibility {
-        Visibility { app }
+        Visibility { app, rules: Rules::default() }
     }
 }
 
@@ -39,6 +43,7 @@ impl Audience for Visibility {
     type Client = ClientId;
     type Caller = Caller;
     type Topic = Topic;
+    type Index = Index;
 
     fn topic(&self, text: &str) -> Topic {
         Topic::parse(text)
@@ -63,34 +68,30 @@ impl Audience for Visibility {
         }
     }
 
+    fn standing(&self, index: &Index, caller: &Caller) -> Standing {
+        index.standing(caller)
+    }
+
     fn decide(&self, commit: &Arc<Commit>, listeners: Listeners<'_, Self>) -> Decision {
         let schema = self.app.schema.current();
         let mut decided = Decided::default();
         let mut questions = Questions::new(schema.clone());
         let enriched = !self.app.record_hooks.enrich.is_empty();
+        let moment = Moment { schema: &schema, rules: &self.rules, now: Utc::now(), enriched };
         for (place, change) in commit.changes.iter().enumerate() {
-            let mut listeners = listeners.of(change).peekable();
-            if listeners.peek().is_none() {
+            let mut topics = listeners.topics(change).peekable();
+            if topics.peek().is_none() {
                 continue;
             }
-            let Some(mut subject) = Subject::of(&schema, change) else { continue };
-            let mut asked = Vec::new();
-            for listener in listeners {
-                match subject.answer(&listener, enriched) {
-                    Answer::No => {}
-                    Answer::Yes(payload) => {
-                        decided.deliveries.push(Delivery { change: place, interest: listener.interest, payload });
-                    }
-                    Answer::Ask(rule) => asked.push(Question {
-                        interest: listener.interest,
-                        rule,
-                        options: listener.topic.options.clone(),
-                        caller: listener.caller.clone(),
-                    }),
-                }
+            let Some(record) = record(&schema, change) else { continue };
+            let mut subject = Subject::new(place, change.action, record);
+            let mut seen = Seen::default();
+            for topic in topics {
+                Viewing::new(&moment, &mut subject, topic.topic()).show(self, &topic, &mut seen);
             }
-            if !asked.is_empty() {
-                questions.add(place, change.action, subject.record, asked);
+            decided.deliveries.append(&mut seen.deliveries);
+            if !seen.questions.is_empty() {
+                questions.add(place, change.action, subject.record, seen.questions);
             }
         }
         if questions.is_empty() {
@@ -138,48 +139,7 @@ fn collection(schema: &Schema, change: &Change) -> Option<Arc<Collection>> {
     subject.downcast().ok()
 }
 
-/// What a change is about.
-struct Subject {
-    action: Action,
-    /// As it was after the change; before it, for a delete.
-    record: Record,
-    /// What was written so far: by what is shown and by which fields.
-    payloads: HashMap<(Shows, Option<Box<str>>), Bytes>,
-}
-
-enum Answer {
-    No,
-    Yes(Bytes),
-    /// Only the database can tell, by this rule and what else the subscription asks for.
-    Ask(Rule),
-}
-
-impl Subject {
-    fn of(schema: &Schema, change: &Change) -> Option<Subject> {
-        let record = Record::from_row(collection(schema, change)?, change.row()?);
-        Some(Subject { action: change.action, record, payloads: HashMap::new() })
-    }
-
-    /// `enriched`: extensions change records for each who sees them, so nothing is shared.
-    fn answer(&mut self, listener: &Listener<'_, Visibility>, enriched: bool) -> Answer {
-        let rule = match listener.topic.rule(&self.record.collection) {
-            _ if listener.caller.is_superuser() => &Rule::Open,
-            Rule::Sealed => return Answer::No,
-            rule => rule,
-        };
-        let options = listener.topic.options.as_deref();
-        let asks_more = options.is_some_and(|options| options.filter().is_some() || options.expand().is_some());
-        if enriched || asks_more || matches!(rule, Rule::When(_)) {
-            return Answer::Ask(rule.clone());
-        }
-        // The copy at hand shows what the last listener might see.
-        self.record.shows = Shows::default();
-        let request = RequestInfo { caller: listener.caller.clone(), ..RequestInfo::default() };
-        if !shows::decide_without_database(std::slice::from_mut(&mut self.record), &request) {
-            return Answer::Ask(Rule::Open);
-        }
-        let fields = options.and_then(|options| options.picked()).map(Box::from);
-        let written = self.payloads.entry((self.record.shows, fields));
-        Answer::Yes(written.or_insert_with(|| payload(&self.record, self.action, options)).clone())
-    }
+/// What a change is about: the record after it, or before it for a delete.
+fn record(schema: &Schema, change: &Change) -> Option<Record> {
+    Some(Record::from_row(collection(schema, change)?, change.row()?))
 }

@@ -26,6 +26,9 @@ const TOO_LONG: &str = "a message has 64 KiB at most";
 const OVERFLOW: u16 = 4008;
 const LAGGED: u16 = 4009;
 
+/// The kind of wire that they are; event streams have the ones before.
+pub(super) const KIND: usize = 4;
+
 /// A WebSocket, as a hub writes to it.
 pub(crate) struct WebSocket;
 
@@ -79,7 +82,7 @@ pub(crate) fn connect(client: &str, at: &Position) -> Frame {
 
 impl Wire for WebSocket {
     fn kind(&self) -> usize {
-        4
+        KIND
     }
 
     fn event(&self, out: &mut Vec<u8>, at: &Position, topic: &str, payload: &[u8]) {
@@ -118,6 +121,7 @@ impl Wire for WebSocket {
             Ending::Overflow => close(OVERFLOW, "overflow"),
             Ending::Stalled => close(OVERFLOW, "stalled"),
             Ending::Lagged => close(LAGGED, "lagged"),
+            Ending::Expired => close(CloseCode::Normal, "its time is over"),
             Ending::Stopped => close(CloseCode::Restart, "the server is restarting"),
         }
     }

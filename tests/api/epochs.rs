@@ -116,6 +116,17 @@ fn what_is_kept_in_memory_follows_another_program() {
         let settings = superuser.get("/api/settings").ok();
         settings["meta"]["appName"] == "Theirs" && settings["headwater"]["realtime"]["keepAlive"] == 31
     });
+
+    // Collections that cannot be read stay as they are known; logins follow all the same.
+    let ann = server.login("users", "ann@example.com", "1234567890");
+    ann.post(refresh, json!({})).ok();
+    run(
+        &database,
+        "BEGIN; UPDATE _collections SET fields = 'broken' WHERE name = 'notes';
+         UPDATE users SET tokenKey = 'a third key that is long enough to be one too'; COMMIT",
+    );
+    eventually("a third key", || ann.post(refresh, json!({})).status == 401);
+    assert_eq!(server.guest().get(NOTE).ok()["words"], "first");
 }
 
 #[test]

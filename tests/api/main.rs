@@ -12,6 +12,7 @@ mod defects;
 mod directory;
 mod epochs;
 mod harness;
+mod history;
 mod own_settings;
 mod query;
 mod realtime;

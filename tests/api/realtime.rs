@@ -5,6 +5,7 @@ mod connect;
 mod delivery;
 mod events;
 mod resume;
+mod rules;
 mod scene;
 mod sockets;
 mod visibility;

@@ -20,6 +20,7 @@ mod replay;
 mod roster;
 #[cfg(test)]
 mod simulation;
+mod standing;
 mod state;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -32,8 +33,9 @@ use futures_util::future::LocalBoxFuture;
 
 pub use actor::{Hub, HubHandle, LocalHub};
 pub use replay::ReplayId;
-pub use roster::{Listener, Listeners};
-pub use state::{Done, Effects, HubState, HubStats, SetTopics, Since, Ticket, Topics};
+pub use roster::{Listener, Listeners, TopicListeners};
+pub use standing::Standing;
+pub use state::{Done, Effects, HubCounts, HubState, HubStats, SetTopics, Since, Ticket, Topics};
 
 use crate::subscription::Subscription;
 use crate::{Change, Commit, Seq};
@@ -54,6 +56,9 @@ pub trait Audience: Sized + 'static {
     type Caller: Clone + Default + Send + 'static;
     /// The options of a subscription's text, parsed once for all who use that text.
     type Topic: 'static;
+    /// A way to sort the callers of a topic (say, by a version of a rule). While equal ones are asked for, the hub keeps
+    /// the callers sorted; another one sorts them anew.
+    type Index: Clone + PartialEq + 'static;
 
     fn topic(&self, text: &str) -> Self::Topic;
 
@@ -62,6 +67,9 @@ pub trait Audience: Sized + 'static {
 
     /// A caller's own record was changed: who is it from now on? Asked before anything of that commit is decided.
     fn recheck(&self, caller: &Self::Caller, change: &Change) -> Recheck<Self::Caller>;
+
+    /// Where a caller stands in an index. Asked when he comes and when his values change.
+    fn standing(&self, index: &Self::Index, caller: &Self::Caller) -> Standing;
 
     /// Who sees which changes of a commit, as what bytes.
     fn decide(&self, commit: &Arc<Commit>, listeners: Listeners<'_, Self>) -> Decision;

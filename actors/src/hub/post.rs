@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::roster::{Member, Members, Roster};
-use super::state::Effects;
+use super::state::{Effects, HubCounts};
 use super::{Audience, ClientKey, Decided, Delivery, InterestId, Outgoing};
 use crate::subscription::{Ending, Pushed, Subscription, SubscriptionLimits};
 use crate::wire::{Frame, Frames, Wire};
@@ -22,6 +22,7 @@ pub(super) struct Post<'a, A: Audience> {
     turn: u64,
     inspects: bool,
     effects: &'a mut Effects,
+    counts: &'a mut HubCounts,
 }
 
 /// What one interest sees of a commit.
@@ -42,8 +43,9 @@ impl<'a, A: Audience> Post<'a, A> {
         limits: &'a SubscriptionLimits,
         turn: u64,
         effects: &'a mut Effects,
+        counts: &'a mut HubCounts,
     ) -> Post<'a, A> {
-        Post { audience, epoch, limits, turn, inspects: audience.inspects(), effects }
+        Post { audience, epoch, limits, turn, inspects: audience.inspects(), effects, counts }
     }
 
     /// `seq` is the last change that the frame tells of.
@@ -110,6 +112,7 @@ impl<'a, A: Audience> Post<'a, A> {
                     self.frame(subscription.wire, share.text, commit, events)
                 });
                 self.push(subscription, frame, last);
+                self.counts.deliveries += share.deliveries.len() as u64;
             }
         }
         if any_mixed {
@@ -129,6 +132,7 @@ impl<'a, A: Audience> Post<'a, A> {
                         let write = || self.write(subscription.wire, at, share.text, &delivery.payload);
                         let frame = frames.get(subscription.wire, write);
                         self.push(subscription, frame, at);
+                        self.counts.deliveries += 1;
                     }
                 }
             }
@@ -186,6 +190,7 @@ impl<'a, A: Audience> Post<'a, A> {
             None => frames.get(subscription.wire, || self.write(subscription.wire, at, text, payload)),
         };
         self.push(subscription, frame, at);
+        self.counts.deliveries += 1;
     }
 
     fn write(&self, wire: &dyn Wire, at: Seq, text: &str, payload: &[u8]) -> Frame {

@@ -75,6 +75,7 @@ impl<A: Audience> HubState<A> {
         let (subscription, data) = (client.subscription.clone(), client.data.clone());
         let caller = self.roster.caller_of(client).cloned().unwrap_or_default();
         subscription.told.set(seq);
+        self.counts.replays += 1;
         let id = match self.replays.iter().find(|replay| replay.fresh && replay.at == seq) {
             Some(replay) => replay.id,
             None => {
@@ -98,15 +99,17 @@ impl<A: Audience> HubState<A> {
     fn reset(&mut self, keys: impl IntoIterator<Item = ClientKey>, reason: Reset) {
         self.turn += 1;
         let at = Position { epoch: self.epoch.clone(), seq: self.delivered };
-        let mut frames = Frames::default();
-        let mut post = Post::new(&self.audience, &self.epoch, &self.limits, self.turn, &mut self.effects);
+        let (mut frames, mut resets) = (Frames::default(), 0);
+        let mut post =
+            Post::new(&self.audience, &self.epoch, &self.limits, self.turn, &mut self.effects, &mut self.counts);
         for client in keys.into_iter().filter_map(|key| self.roster.client(key)) {
             let wire = client.subscription.wire;
             let frame = frames.get(wire, || wire.reset(&at, reason));
             post.push(&client.subscription, frame, at.seq);
             client.subscription.told.set(at.seq);
-            self.resets += 1;
+            resets += 1;
         }
+        self.counts.resets += resets;
         self.finish_cuts();
     }
 
@@ -185,7 +188,8 @@ impl<A: Audience> HubState<A> {
         let replay = &mut self.replays[place];
         replay.at = page.last;
         self.turn += 1;
-        let mut post = Post::new(&self.audience, &self.epoch, &self.limits, self.turn, &mut self.effects);
+        let mut post =
+            Post::new(&self.audience, &self.epoch, &self.limits, self.turn, &mut self.effects, &mut self.counts);
         post.decided(&replay.roster, page, decided);
         self.finish_cuts();
     }

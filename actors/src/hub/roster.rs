@@ -1,9 +1,11 @@
 //! Who is connected, as whom, and to what they listen.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::standing::Standings;
 use super::{Audience, ClientKey, InterestId};
 use crate::subscription::{Sink, Subscription};
 use crate::topic::{TopicIndex, topic_of};
@@ -17,6 +19,16 @@ pub(super) struct CallerKey(u64);
 pub(super) struct TopicKey(u64);
 
 const GUEST: CallerKey = CallerKey(0);
+
+/// Callers of a topic below which it is as cheap to ask for each as to keep them sorted.
+const FEW: usize = if cfg!(test) { 2 } else { 16 };
+
+#[cfg(test)]
+impl CallerKey {
+    pub(super) fn of(number: u64) -> CallerKey {
+        CallerKey(number)
+    }
+}
 
 pub(super) struct Roster<A: Audience> {
     clients: HashMap<ClientKey, Client<A>>,
@@ -40,6 +52,12 @@ pub(super) struct Client<A: Audience> {
     topics: Box<[TopicKey]>,
 }
 
+impl<A: Audience> Client<A> {
+    pub(super) fn topic_count(&self) -> usize {
+        self.topics.len()
+    }
+}
+
 struct Entry<C> {
     caller: C,
     clients: usize,
@@ -47,12 +65,16 @@ struct Entry<C> {
     identity: Option<(Box<str>, Box<str>)>,
     /// The last change of the caller's own record that was seen here.
     seen: Seq,
+    /// Where the caller has an interest; not kept for the guest, who never changes.
+    topics: Vec<TopicKey>,
 }
 
 struct Topic<A: Audience> {
     text: Arc<str>,
     parsed: A::Topic,
     interests: HashMap<CallerKey, Interest>,
+    /// The callers sorted, once there are many and somebody asked for it.
+    standings: RefCell<Option<Standings<A::Index>>>,
 }
 
 struct Interest {
@@ -81,20 +103,65 @@ pub struct Listeners<'a, A: Audience>(&'a Roster<A>);
 impl<'a, A: Audience> Listeners<'a, A> {
     /// The interests that a change concerns by its topics.
     pub fn of(&self, change: &Change) -> impl Iterator<Item = Listener<'a, A>> + use<'a, A> {
+        self.topics(change).flat_map(|topic| topic.all())
+    }
+
+    /// The same by topic.
+    pub fn topics(&self, change: &Change) -> impl Iterator<Item = TopicListeners<'a, A>> + use<'a, A> {
         let roster = self.0;
         let topics = roster.index.concerned(change).filter_map(|key| roster.topics.get(&key));
-        topics.flat_map(move |topic| {
-            topic.interests.iter().filter_map(move |(caller, interest)| {
-                let caller = &roster.callers.get(caller)?.caller;
-                Some(Listener { interest: interest.id, topic: &topic.parsed, caller })
-            })
-        })
+        topics.map(move |topic| TopicListeners { roster, topic })
+    }
+}
+
+/// Those who listen to one topic.
+pub struct TopicListeners<'a, A: Audience> {
+    roster: &'a Roster<A>,
+    topic: &'a Topic<A>,
+}
+
+impl<'a, A: Audience> TopicListeners<'a, A> {
+    pub fn topic(&self) -> &'a A::Topic {
+        &self.topic.parsed
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = Listener<'a, A>> + use<'a, A> {
+        let (roster, topic) = (self.roster, self.topic);
+        topic.interests.keys().filter_map(move |caller| roster.listener(topic, *caller))
+    }
+
+    /// Shows each group of listeners whom the index does not tell apart: all of them, or those who stand at one of the
+    /// values and those who stand at none. Few listeners are not sorted: each is then a group, whatever the values.
+    pub fn groups(
+        &self,
+        audience: &A,
+        index: &A::Index,
+        values: Option<&[&str]>,
+        mut show: impl FnMut(&mut dyn Iterator<Item = Listener<'a, A>>),
+    ) {
+        let (roster, topic) = (self.roster, self.topic);
+        let mut standings = topic.standings.borrow_mut();
+        if standings.is_none() && topic.interests.len() <= FEW {
+            self.all().for_each(|listener| show(&mut std::iter::once(listener)));
+            return;
+        }
+        let standings = match &mut *standings {
+            Some(standings) if standings.is_by(index) => standings,
+            other => other.insert(Standings::new(index.clone(), topic.interests.keys().copied())),
+        };
+        standings.sort(|caller| {
+            let listener = roster.listener(topic, caller)?;
+            Some(audience.standing(index, listener.caller))
+        });
+        for group in standings.groups(values) {
+            show(&mut group.iter().filter_map(|caller| roster.listener(topic, *caller)));
+        }
     }
 }
 
 impl<C> Entry<C> {
     fn new(caller: C, identity: Option<(Box<str>, Box<str>)>) -> Entry<C> {
-        Entry { caller, clients: 0, identity, seen: Seq::ZERO }
+        Entry { caller, clients: 0, identity, seen: Seq::ZERO, topics: Vec::new() }
     }
 }
 
@@ -120,6 +187,12 @@ impl<A: Audience> Roster<A> {
 
     pub(super) fn listeners(&self) -> Listeners<'_, A> {
         Listeners(self)
+    }
+
+    fn listener<'a>(&'a self, topic: &'a Topic<A>, caller: CallerKey) -> Option<Listener<'a, A>> {
+        let interest = topic.interests.get(&caller)?;
+        let caller = &self.callers.get(&caller)?.caller;
+        Some(Listener { interest: interest.id, topic: &topic.parsed, caller })
     }
 
     pub(super) fn clients(&self) -> impl Iterator<Item = &Client<A>> {
@@ -276,6 +349,20 @@ impl<A: Audience> Roster<A> {
     pub(super) fn refresh(&mut self, key: CallerKey, caller: A::Caller, seen: Seq) {
         if let Some(entry) = self.callers.get_mut(&key) {
             (entry.caller, entry.seen) = (caller, seen);
+            self.stands_anew(key);
+        }
+    }
+
+    /// A caller's values have changed: where he stands has to be asked again.
+    fn stands_anew(&mut self, key: CallerKey) {
+        let Some(entry) = self.callers.get(&key) else { return };
+        for topic in &entry.topics {
+            if let Some(topic) = self.topics.get_mut(topic)
+                && let Some(standings) = topic.standings.get_mut()
+            {
+                standings.remove(key);
+                standings.add(key);
+            }
         }
     }
 
@@ -285,6 +372,7 @@ impl<A: Audience> Roster<A> {
         let Some(key) = self.caller_key(audience, &caller).filter(|key| *key != GUEST) else { return };
         if let Some(entry) = self.callers.get_mut(&key).filter(|entry| entry.seen <= as_of) {
             entry.caller = caller;
+            self.stands_anew(key);
         }
     }
 
@@ -364,7 +452,7 @@ impl<A: Audience> Roster<A> {
         self.index.insert(topic_of(&text), key);
         self.texts.insert(text.clone(), key);
         let parsed = audience.topic(&text);
-        self.topics.insert(key, Topic { text, parsed, interests: HashMap::new() });
+        self.topics.insert(key, Topic { text, parsed, interests: HashMap::new(), standings: RefCell::default() });
         key
     }
 
@@ -373,6 +461,12 @@ impl<A: Audience> Roster<A> {
         let Some(entry) = self.topics.get_mut(&topic) else { return };
         let interest = entry.interests.entry(caller).or_insert_with(|| {
             self.interests.insert(fresh, (topic, caller));
+            if let Some(standings) = entry.standings.get_mut() {
+                standings.add(caller);
+            }
+            if let Some(entry) = self.callers.get_mut(&caller).filter(|_| caller != GUEST) {
+                entry.topics.push(topic);
+            }
             Interest { id: fresh, members: HashMap::new() }
         });
         interest.members.insert(member.subscription.key, member);
@@ -396,6 +490,12 @@ impl<A: Audience> Roster<A> {
             let id = interest.id;
             entry.interests.remove(&caller);
             self.interests.remove(&id);
+            if let Some(standings) = entry.standings.get_mut() {
+                standings.remove(caller);
+            }
+            if let Some(entry) = self.callers.get_mut(&caller) {
+                entry.topics.retain(|own| *own != topic);
+            }
         }
         member
     }
@@ -411,6 +511,10 @@ impl<A: Audience> Roster<A> {
                 !topic.interests.is_empty() && topic.interests.values().all(|interest| !interest.members.is_empty())
             })
             && identities + 1 == self.callers.len()
+            && self.callers.iter().filter(|(key, _)| **key != GUEST).all(|(key, entry)| {
+                let own = self.topics.iter().filter(|(_, topic)| topic.interests.contains_key(key)).count();
+                entry.topics.len() == own
+            })
             && (!self.clients.is_empty() || (self.topics.is_empty() && self.callers.len() == 1))
     }
 }

@@ -21,7 +21,8 @@ use crate::subscription::{Ending, Subscription, SubscriptionLimits};
 use crate::topic::topic_of;
 use crate::{Change, Commit, Position, Seq};
 
-const LIMITS: SubscriptionLimits = SubscriptionLimits { bytes: 1_500, topics: 10, keep_alive: 5, stall: 4 };
+const LIMITS: SubscriptionLimits =
+    SubscriptionLimits { bytes: 1_500, topics: 10, keep_alive: 5, stall: 4, idle: None, lifetime: None };
 const SCHEDULES: u64 = 10_000;
 const STEPS: usize = 120;
 const HELLO: &str = "hello\n\n";
@@ -263,7 +264,8 @@ impl Simulation {
             20..40 => self.commit(),
             40..55 => self.hand_over(),
             55..78 => self.read(),
-            78..80 => self.world.slow.set(self.rng.random_bool(0.6)),
+            78..79 => self.world.slow.set(self.rng.random_bool(0.6)),
+            79..80 => self.world.index.set(self.rng.random()),
             80..92 => self.release(),
             92..93 => self.stall(),
             93..95 => self.send(),

@@ -14,7 +14,7 @@ use super::replay::{Replay, ReplayId};
 use super::roster::Roster;
 use super::{Audience, ClientKey, Decided, Decision, Fetched, Recheck, Refusal};
 use crate::subscription::{Ending, Pushed, Sink, Subscription, SubscriptionLimits, Tick};
-use crate::wire::{Frame, Frames, Wire};
+use crate::wire::{Frame, Frames, KINDS, Wire};
 use crate::{Commit, Epoch, Position, Seq};
 
 /// Stands for somebody who waits for an answer.
@@ -89,7 +89,7 @@ pub enum Since {
 pub struct Effects {
     /// Subscriptions for which frames began to wait, or that ended in peace.
     pub wake: Vec<Rc<Subscription>>,
-    /// Subscriptions that were ended because they, or the hub, fell behind.
+    /// Subscriptions that were ended: they, or the hub, fell behind, or their time was over.
     pub cut: Vec<Rc<Subscription>>,
     /// The position from which a set counts, or why it does not.
     pub answers: Vec<(Ticket, Result<Position, Refusal>)>,
@@ -111,22 +111,42 @@ pub enum Done {
     Fetched(ReplayId, Fetched),
 }
 
-/// Figures of a hub.
+/// Figures of a hub at a moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HubStats {
     pub clients: usize,
+    /// The same, by the kind of their wire.
+    pub kinds: [usize; KINDS],
+    /// Topics of all clients.
+    pub subscriptions: usize,
     /// Distinct pairs of text and caller.
     pub interests: usize,
-    /// Bytes that wait for clients.
-    pub waiting: usize,
-    /// Clients cut off because they, or the hub, fell behind.
-    pub cut: u64,
-    /// Clients that were told to read anew.
-    pub resets: u64,
     /// Clients that are being told what they missed.
     pub replaying: usize,
+    /// Bytes that wait for clients.
+    pub waiting: usize,
     /// The last change delivered.
     pub delivered: Seq,
+    pub counts: HubCounts,
+}
+
+/// What a hub has done since it began.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HubCounts {
+    /// Changes that were looked at.
+    pub changes: u64,
+    /// Events that were put into queues.
+    pub deliveries: u64,
+    /// Clients cut off because more waited for them than may.
+    pub overflows: u64,
+    /// Clients cut off because they took nothing for too long.
+    pub stalls: u64,
+    /// Clients cut off because the hub could not tell them of something.
+    pub lagged: u64,
+    /// Clients that were told to read anew.
+    pub resets: u64,
+    /// Clients that came back and were told what they missed.
+    pub replays: u64,
 }
 
 pub(super) enum Turn<C> {
@@ -167,8 +187,7 @@ pub struct HubState<A: Audience> {
     pub(super) last_replay: u64,
     /// Counts whatever puts frames into queues.
     pub(super) turn: u64,
-    cut: u64,
-    pub(super) resets: u64,
+    pub(super) counts: HubCounts,
     /// The server is stopping: who still comes is told so at once.
     stopped: bool,
     pub(super) effects: Effects,
@@ -191,8 +210,7 @@ impl<A: Audience> HubState<A> {
             replays: Vec::new(),
             last_replay: 0,
             turn: 0,
-            cut: 0,
-            resets: 0,
+            counts: HubCounts::default(),
             stopped: false,
             effects: Effects::default(),
         }
@@ -203,15 +221,22 @@ impl<A: Audience> HubState<A> {
     }
 
     pub fn stats(&self) -> HubStats {
-        HubStats {
-            clients: self.roster.client_count(),
+        let mut stats = HubStats {
             interests: self.roster.interest_count(),
-            waiting: self.roster.clients().map(|client| client.subscription.state.borrow().waiting()).sum(),
-            cut: self.cut,
-            resets: self.resets,
             replaying: self.replays.iter().map(|replay| replay.roster.client_count()).sum(),
             delivered: self.delivered,
+            counts: self.counts,
+            ..HubStats::default()
+        };
+        for client in self.roster.clients() {
+            stats.clients += 1;
+            if let Some(count) = stats.kinds.get_mut(client.subscription.wire.kind()) {
+                *count += 1;
+            }
+            stats.subscriptions += client.topic_count();
+            stats.waiting += client.subscription.state.borrow().waiting();
         }
+        stats
     }
 
     /// A client came, with the frame that it sees first.
@@ -346,7 +371,8 @@ impl<A: Audience> HubState<A> {
     /// Sends a message to all who listen to exactly this topic, at once.
     pub fn send(&mut self, topic: &str, payload: &Bytes) -> Effects {
         self.turn += 1;
-        let mut post = Post::new(&self.audience, &self.epoch, &self.limits, self.turn, &mut self.effects);
+        let mut post =
+            Post::new(&self.audience, &self.epoch, &self.limits, self.turn, &mut self.effects, &mut self.counts);
         let replays = self.replays.iter().map(|replay| (&replay.roster, replay.at));
         for (roster, at) in std::iter::once((&self.roster, self.delivered)).chain(replays) {
             for (text, members) in roster.listening_to(topic) {
@@ -369,7 +395,8 @@ impl<A: Audience> HubState<A> {
         };
         self.turn += 1;
         if let Some(client) = roster.client(key) {
-            let mut post = Post::new(&self.audience, &self.epoch, &self.limits, self.turn, &mut self.effects);
+            let mut post =
+                Post::new(&self.audience, &self.epoch, &self.limits, self.turn, &mut self.effects, &mut self.counts);
             post.event(roster, &client.subscription, at, text, payload, &mut Frames::default());
         }
         if once {
@@ -401,12 +428,12 @@ impl<A: Audience> HubState<A> {
                     let news = present && subscription.told.replace(at.seq) < at.seq;
                     let frames = if news { &mut told } else { &mut silent };
                     let frame = frames.get(subscription.wire, || subscription.wire.keep_alive(&at, news));
-                    if subscription.push(frame, self.turn, &self.limits) == Pushed::First {
+                    if subscription.keep_alive(frame, self.turn, &self.limits) == Pushed::First {
                         self.effects.wake.push(subscription.clone());
                     }
                 }
-                Tick::Stalled => {
-                    subscription.end(Ending::Stalled);
+                Tick::End(ending) => {
+                    subscription.end(ending);
                     self.effects.cut.push(subscription.clone());
                 }
             }
@@ -550,19 +577,29 @@ impl<A: Audience> HubState<A> {
 
     fn deliver(&mut self, commit: &Arc<Commit>, decided: Decided) {
         self.turn += 1;
-        let mut post = Post::new(&self.audience, &self.epoch, &self.limits, self.turn, &mut self.effects);
+        let mut post =
+            Post::new(&self.audience, &self.epoch, &self.limits, self.turn, &mut self.effects, &mut self.counts);
         post.decided(&self.roster, commit, decided);
         self.delivered = self.delivered.max(commit.last);
         self.recent.push(commit.clone());
+        self.counts.changes += commit.changes.len() as u64;
         self.effects.finished += commit.changes.len();
         self.finish_cuts();
     }
 
     /// Clients that are cut off are gone at once.
     pub(super) fn finish_cuts(&mut self) {
-        let keys: Vec<ClientKey> = self.effects.cut.iter().map(|subscription| subscription.key).collect();
-        for key in keys {
-            self.cut += u64::from(self.forget(key));
+        let cut = self.effects.cut.iter().map(|subscription| (subscription.key, subscription.ending()));
+        let cut: Vec<(ClientKey, Option<Ending>)> = cut.collect();
+        for (key, ending) in cut {
+            if self.forget(key) {
+                match ending {
+                    Some(Ending::Overflow) => self.counts.overflows += 1,
+                    Some(Ending::Stalled) => self.counts.stalls += 1,
+                    Some(Ending::Lagged) => self.counts.lagged += 1,
+                    Some(Ending::Expired | Ending::Stopped) | None => {}
+                }
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use tokio::sync::oneshot;
 
-use super::{Audience, Decided, Decision, Delivery, Fetched, Listeners, Recheck};
+use super::{Audience, Decided, Decision, Delivery, Fetched, InterestId, Listeners, Recheck, Standing, TopicListeners};
 use crate::subscription::{Ending, Sink, SubscriptionState};
 use crate::wire::{Frame, Reset, Wire};
 use crate::{Action, Change, Commit, Position, Row, Seq, Subject, Value};
@@ -61,6 +61,8 @@ pub(crate) struct World {
     pub(crate) left: Cell<usize>,
     /// How often somebody was judged.
     pub(crate) judged: Cell<usize>,
+    /// Callers are sorted by it: users are found by their names, guests are always asked.
+    pub(crate) index: Cell<u8>,
     /// The change log, from the first change after `expired` on.
     pub(crate) log: RefCell<VecDeque<Change>>,
     pub(crate) expired: Cell<u64>,
@@ -82,6 +84,12 @@ impl Audience for Rc<World> {
     type Client = ();
     type Caller = User;
     type Topic = String;
+    type Index = u8;
+
+    fn standing(&self, _: &u8, caller: &User) -> Standing {
+        let find = (!caller.0.is_empty()).then(|| Arc::from(caller.0.as_str()));
+        Standing { find, group: "".into() }
+    }
 
     fn topic(&self, text: &str) -> String {
         text.to_owned()
@@ -98,6 +106,9 @@ impl Audience for Rc<World> {
     fn decide(&self, commit: &Arc<Commit>, listeners: Listeners<'_, Self>) -> Decision {
         let mut deliveries = Vec::new();
         for (place, change) in commit.changes.iter().enumerate() {
+            for topic in listeners.topics(change) {
+                self.check_standings(&topic);
+            }
             for listener in listeners.of(change) {
                 self.judged.set(self.judged.get() + 1);
                 if change.subject.name() != "secret" || !listener.caller.0.is_empty() {
@@ -133,6 +144,26 @@ impl Audience for Rc<World> {
 
     fn left(&self, _: &()) {
         self.left.set(self.left.get() + 1);
+    }
+}
+
+impl World {
+    /// The sorted listeners of a topic are the same ones, and each is found by its name.
+    fn check_standings(self: &Rc<World>, topic: &TopicListeners<'_, Rc<World>>) {
+        let mut all: Vec<(InterestId, User)> = topic.all().map(|l| (l.interest, l.caller.clone())).collect();
+        all.sort_by_key(|(interest, _)| *interest);
+        for name in [None, Some("ann"), Some("nobody")] {
+            let mut found = Vec::new();
+            let values = name.map(|name| [name]);
+            topic.groups(self, &self.index.get(), values.as_ref().map(|values| &values[..]), |group| {
+                found.extend(group.map(|listener| (listener.interest, listener.caller.clone())));
+            });
+            found.sort_by_key(|(interest, _)| *interest);
+            let is_reached = |user: &User| name.is_none_or(|name| user.0.is_empty() || user.0 == name);
+            let reached: Vec<_> = all.iter().filter(|(_, user)| is_reached(user)).cloned().collect();
+            // Few are not sorted.
+            assert!(found == reached || (found == all && all.len() <= 2), "{found:?} {reached:?}");
+        }
     }
 }
 

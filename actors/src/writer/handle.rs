@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::sync::Semaphore;
 
+use super::counts::{Counters, WriterCounts};
 use super::job::{self, Answer, Done, JobLimits, Tx, WriteError};
 use super::{Checkpoint, Enqueue, Stop, Writer};
 use crate::{Epoch, Position, Seq, change_log};
@@ -28,11 +29,17 @@ pub(super) struct Shared {
     last: AtomicU64,
     /// The oldest change of this epoch that the log keeps, or the next to come.
     oldest: AtomicU64,
+    pub(super) counters: Counters,
 }
 
 impl Shared {
     pub(super) fn new(Position { epoch, seq }: Position, oldest: Seq) -> Shared {
-        Shared { epoch: RwLock::new(epoch), last: AtomicU64::new(seq.0), oldest: AtomicU64::new(oldest.0) }
+        Shared {
+            epoch: RwLock::new(epoch),
+            last: AtomicU64::new(seq.0),
+            oldest: AtomicU64::new(oldest.0),
+            counters: Counters::default(),
+        }
     }
 
     /// Changes were committed.
@@ -89,6 +96,11 @@ impl WriterHandle {
     /// Jobs waiting or running now.
     pub fn queued(&self) -> usize {
         self.queue - self.slots.available_permits().min(self.queue)
+    }
+
+    /// What the Writer has done since it began.
+    pub fn counts(&self) -> WriterCounts {
+        self.shared.counters.read()
     }
 
     /// Takes the changes up to this one out of the log, in the next transaction. Never waits for a place in the queue:

@@ -12,6 +12,7 @@ pub(super) use meta::read_query;
 
 use crate::checks;
 use crate::errors::{Errors, Invalid};
+use crate::realtime::explain::explain;
 use crate::records::{RecordError, truncate};
 use crate::request::Context;
 use crate::schema::save::{self, SaveError};
@@ -28,6 +29,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(web::resource("/api/collections/import").route(web::put().to(run_import)))
         .configure(meta::configure)
         .service(web::resource("/api/collections/{collection}/truncate").route(web::delete().to(truncate_records)))
+        .service(web::resource("/api/collections/{collection}/rules/explain").route(web::get().to(explain_rules)))
         .service(one);
 }
 
@@ -37,6 +39,14 @@ async fn view(request: HttpRequest, path: web::Path<String>) -> Result<HttpRespo
     extract::require_superuser(&request)?;
     let schema = extract::app(&request).schema.current();
     show(&request, schema.find(&path).ok_or(ApiError::not_found(""))?)
+}
+
+/// How the rules are answered when a record has changed.
+async fn explain_rules(request: HttpRequest, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+    extract::require_superuser(&request)?;
+    let schema = extract::app(&request).schema.current();
+    let explained = explain(&schema, schema.find(&path).ok_or(ApiError::not_found(""))?);
+    answer::picked(&explained, extract::query(&request).get("fields").map(String::as_str))
 }
 
 async fn create(request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, ApiError> {

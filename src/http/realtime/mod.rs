@@ -9,10 +9,11 @@ use actix_web::rt::net::TcpStream;
 use actix_web::{HttpRequest, HttpResponse, web};
 use headwater_actors::Position;
 use headwater_actors::connection::Silent;
+use serde::Serialize;
 
 use super::middleware::Origins;
 use super::socket::{TakeOver, Taker};
-use super::{ApiError, extract};
+use super::{ApiError, answer, extract};
 use crate::app::App;
 use crate::auth::identity;
 use crate::auth::tokens::TokenKind;
@@ -32,6 +33,7 @@ const MAX_ID: usize = 255;
 pub fn configure(config: &mut web::ServiceConfig) {
     config
         .app_data(WorkerHub::default())
+        .route("/api/realtime/state", web::get().to(state))
         .service(web::resource("/api/realtime").route(web::get().to(connect)).route(web::post().to(subscribe)));
 }
 
@@ -232,6 +234,63 @@ fn refused(error: SubscribeError) -> ApiError {
         }
         SubscribeError::Stopped(error) => ApiError::of_handler(error),
     }
+}
+
+/// What the stream is like at this moment.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct State {
+    epoch: String,
+    /// The position of the last committed change.
+    seq: String,
+    last: u64,
+    /// The oldest change that a client can be told.
+    oldest: u64,
+    /// The last change that every hub is done with.
+    delivered: u64,
+    clients: Clients,
+    subscriptions: usize,
+    /// Clients that are being told what they missed.
+    replaying: usize,
+    queued_bytes: usize,
+    deliveries: u64,
+    overflows: u64,
+    stalls: u64,
+    lagged: u64,
+    resets: u64,
+    replays: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Clients {
+    sse: usize,
+    web_socket: usize,
+}
+
+async fn state(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    extract::require_superuser(&request)?;
+    let app = extract::app(&request);
+    let stats = app.realtime.stats().await;
+    let at = app.writer.position();
+    let state = State {
+        epoch: at.epoch.to_string(),
+        seq: at.to_string(),
+        last: at.seq.0,
+        oldest: app.writer.oldest().0,
+        delivered: stats.delivered.unwrap_or(at.seq).0,
+        clients: Clients { sse: stats.event_streams, web_socket: stats.web_sockets },
+        subscriptions: stats.subscriptions,
+        replaying: stats.replaying,
+        queued_bytes: stats.queued_bytes,
+        deliveries: stats.counts.deliveries,
+        overflows: stats.counts.overflows,
+        stalls: stats.counts.stalls,
+        lagged: stats.counts.lagged,
+        resets: stats.counts.resets,
+        replays: stats.counts.replays,
+    };
+    answer::json(&state)
 }
 
 fn address(request: &HttpRequest) -> Option<IpAddr> {

@@ -2,6 +2,8 @@
 
 mod conformance;
 mod fixture;
+mod predicate;
+mod predicate_properties;
 mod properties;
 mod replay;
 mod select;

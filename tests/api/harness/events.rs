@@ -54,15 +54,26 @@ impl Stream {
         for (name, value) in headers {
             request = request.header(name, value);
         }
-        let mut connection = request.open("keep-alive");
-        let head = Head::read(&mut connection).expect("an answer within the time");
-        let head = head.expect("an answer before the end of the connection").into_answer();
+        Stream::of(request.open("keep-alive")).expect("an answer before the end of the connection")
+    }
+
+    /// The same, where the server may be gone: none then.
+    pub fn try_open_at(client: &Client, path: &str, headers: &[(&str, &str)]) -> Option<Stream> {
+        let mut request = client.request("GET", path);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        Stream::of(request.try_open("keep-alive").ok()?)
+    }
+
+    fn of(mut connection: BufReader<TcpStream>) -> Option<Stream> {
+        let head = Head::read(&mut connection).ok()??.into_answer();
         assert_eq!(head.status, 200);
         let mut body = BufReader::new(Body::of(&head, "GET", connection));
-        let connect = read(&mut body).expect("PB_CONNECT");
+        let connect = read(&mut body)?;
         assert_eq!(connect.name, "PB_CONNECT");
         let id = connect.data["clientId"].as_str().expect("a client id").to_owned();
-        Stream { head, id, connect, body }
+        Some(Stream { head, id, connect, body })
     }
 
     /// Opens a stream and subscribes as `client`.

@@ -59,7 +59,12 @@ impl Client {
 
     /// Many requests over one connection.
     pub fn session(&self) -> Session {
-        Session { client: self.clone(), connection: BufReader::new(connect(self.address)) }
+        self.try_session().expect("the server listens")
+    }
+
+    /// None if the server is gone.
+    pub fn try_session(&self) -> Option<Session> {
+        Some(Session { client: self.clone(), connection: BufReader::new(try_connect(self.address).ok()?) })
     }
 }
 
@@ -108,10 +113,14 @@ impl Request<'_> {
 
     /// Sends it and leaves the body unread.
     pub(super) fn open(self, connection: &str) -> BufReader<TcpStream> {
-        let mut stream = connect(self.client.address);
+        self.try_open(connection).expect("the server listens")
+    }
+
+    pub(super) fn try_open(self, connection: &str) -> std::io::Result<BufReader<TcpStream>> {
+        let mut stream = try_connect(self.client.address)?;
         // A server may answer before it has read everything, and close: what it answered is still there to be read.
         let _ = stream.write_all(&self.bytes(connection));
-        BufReader::new(stream)
+        Ok(BufReader::new(stream))
     }
 
     fn bytes(&self, connection: &str) -> Vec<u8> {
@@ -340,9 +349,13 @@ pub fn raw(address: SocketAddr, bytes: &[u8]) -> Option<Answer> {
 }
 
 pub(super) fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect_timeout(&address, PATIENCE).expect("the server listens");
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
-    stream.set_nodelay(true).unwrap();
-    stream
+    try_connect(address).expect("the server listens")
+}
+
+pub(super) fn try_connect(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }

@@ -2,14 +2,15 @@
 
 use std::collections::VecDeque;
 use std::net::TcpStream;
+use std::time::Instant;
 
 use serde_json::{Value as Json, json};
 use tungstenite::client::IntoClientRequest;
 use tungstenite::http::{HeaderName, HeaderValue};
 use tungstenite::{Error, Message, WebSocket};
 
-use super::Client;
-use super::http::connect;
+use super::http::try_connect;
+use super::{Client, PATIENCE};
 
 /// An open socket.
 pub struct Socket {
@@ -36,21 +37,29 @@ impl Socket {
 
     /// Opens a socket with a query string or headers of its own; the status of the answer if there is no upgrade.
     pub fn open_at(client: &Client, path: &str, headers: &[(&'static str, &str)]) -> Result<Socket, u16> {
+        Socket::try_open_at(client, path, headers).expect("an answer before the end of the connection")
+    }
+
+    /// The same, where the server may be gone: none then.
+    pub fn try_open_at(client: &Client, path: &str, headers: &[(&'static str, &str)]) -> Option<Result<Socket, u16>> {
         let mut request = format!("ws://{}{path}", client.address()).into_client_request().unwrap();
         for (name, value) in headers {
             let value = HeaderValue::from_str(value).unwrap();
             request.headers_mut().insert(HeaderName::from_static(name), value);
         }
-        let (mut socket, _) = match tungstenite::client(request, connect(client.address())) {
+        let (mut socket, _) = match tungstenite::client(request, try_connect(client.address()).ok()?) {
             Ok(opened) => opened,
-            Err(tungstenite::HandshakeError::Failure(Error::Http(answer))) => return Err(answer.status().as_u16()),
-            Err(error) => panic!("{error}"),
+            Err(tungstenite::HandshakeError::Failure(Error::Http(answer))) => {
+                return Some(Err(answer.status().as_u16()));
+            }
+            Err(_) => return None,
         };
         let connect = match socket.read() {
             Ok(Message::Text(text)) => serde_json::from_str(&text).expect("JSON"),
-            other => panic!("{other:?}"),
+            Ok(other) => panic!("{other:?}"),
+            Err(_) => return None,
         };
-        Ok(Socket { socket, connect, early: VecDeque::new(), last: 0 })
+        Some(Ok(Socket { socket, connect, early: VecDeque::new(), last: 0 }))
     }
 
     /// Sends a message with an `id` of its own and returns its answer, `ok` or `error`.
@@ -83,6 +92,11 @@ impl Socket {
         self.write(Message::Text(text.into()));
     }
 
+    /// False if the server is gone.
+    pub fn try_send(&mut self, text: &str) -> bool {
+        self.socket.send(Message::Text(text.into())).is_ok()
+    }
+
     pub fn write(&mut self, message: Message) {
         self.socket.send(message).expect("an open socket");
     }
@@ -106,7 +120,10 @@ impl Socket {
 
     /// The next text, or the code that the socket was closed with; 1006 without one.
     pub fn frame(&mut self) -> Result<String, u16> {
+        let begin = Instant::now();
         loop {
+            // Signs of life are no reason to go on waiting.
+            assert!(begin.elapsed() < PATIENCE, "no message came");
             match self.socket.read() {
                 Ok(Message::Text(text)) => return Ok(text.to_string()),
                 Ok(Message::Close(frame)) => return Err(frame.map_or(1005, |frame| frame.code.into())),
