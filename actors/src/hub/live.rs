@@ -117,13 +117,17 @@ impl<A: Audience> HubState<A> {
         if self.roster.from(key, text) != Some(PENDING) {
             return;
         }
+        if snapshot.items.is_none() {
+            // Why there is none; nothing follows.
+            return self.tell(key, text, &[snapshot.payload]);
+        }
         let present = snapshot.at >= self.delivered;
         if !present && (self.replays.iter().any(|replay| replay.has(key)) || self.recent.since(snapshot.at).is_none()) {
             // One thing after the other, or it took too long.
             return self.ask_snapshot(key, text);
         }
         self.tell(key, text, &[snapshot.payload]);
-        let Some(client) = self.roster.client(key).filter(|_| snapshot.items.is_some()) else { return };
+        let Some(client) = self.roster.client(key) else { return };
         if present {
             self.roster.set_from(key, text, snapshot.at);
             return;
