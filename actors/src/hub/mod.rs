@@ -23,8 +23,10 @@ mod roster;
 mod simulation;
 mod standing;
 mod state;
+mod stats;
 #[cfg(test)]
 pub(crate) mod testing;
+mod topics;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -37,7 +39,9 @@ pub use live::{Liveness, Snapshot};
 pub use replay::ReplayId;
 pub use roster::{Listener, Listeners, TopicListeners};
 pub use standing::Standing;
-pub use state::{Done, Effects, HubCounts, HubState, HubStats, SetTopics, Since, Ticket, Topics};
+pub use state::{Done, Effects, HubState};
+pub use stats::{HubCounts, HubStats};
+pub use topics::{SetTopics, Since, Ticket, Topics};
 
 use crate::subscription::Subscription;
 use crate::{Change, Commit, Seq};

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::roster::{Member, Members, Roster};
-use super::state::{Effects, HubCounts};
+use super::state::Effects;
+use super::stats::HubCounts;
 use super::{Audience, ClientKey, Decided, Delivery, InterestId, Outgoing};
 use crate::subscription::{Ending, Pushed, Subscription, SubscriptionLimits};
 use crate::wire::{Frame, Frames, Wire};

@@ -14,8 +14,9 @@ use rand::{RngExt, SeedableRng};
 use serde_json::Value as Json;
 
 use super::replay::ReplayId;
-use super::state::{Done, Effects, HubState, SetTopics, Since, Ticket, Topics};
+use super::state::{Done, Effects, HubState};
 use super::testing::{Counter, Lines, User, World, change, commit};
+use super::topics::{SetTopics, Since, Ticket, Topics};
 use super::{ClientKey, Refusal};
 use crate::subscription::{Ending, Subscription, SubscriptionLimits};
 use crate::topic::topic_of;

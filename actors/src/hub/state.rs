@@ -13,77 +13,12 @@ use super::post::Post;
 use super::recent::Recent;
 use super::replay::{Replay, ReplayId};
 use super::roster::Roster;
+use super::stats::{HubCounts, HubStats};
+use super::topics::{SetTopics, Ticket};
 use super::{Audience, ClientKey, Decided, Decision, Fetched, InterestId, Recheck, Refusal};
 use crate::subscription::{Ending, Pushed, Sink, Subscription, SubscriptionLimits, Tick};
-use crate::wire::{Frame, Frames, KINDS, Wire};
+use crate::wire::{Frame, Frames, Wire};
 use crate::{Commit, Epoch, Position, Seq};
-
-/// Stands for somebody who waits for an answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Ticket(pub u64);
-
-/// A client's new set of topics.
-pub struct SetTopics<C> {
-    pub client: ClientKey,
-    pub topics: Topics,
-    /// Whose client it is from now on; without, it stays whose it is.
-    pub caller: Option<C>,
-    /// Whoever the client belongs to so far, it is this caller's now. Otherwise only a guest's or the caller's own is.
-    pub any_caller: bool,
-    /// The last change that was committed when the set was asked for. Up to it the topics of before count: who was answered
-    /// a write and then asks for other topics has that write delivered first.
-    pub from: Seq,
-    /// Where the client wants to go on; from now on, without.
-    pub since: Option<Since>,
-    pub ticket: Ticket,
-}
-
-/// Subscriptions' texts, options included, and what becomes of those that the client has.
-#[derive(Clone, Debug)]
-pub enum Topics {
-    /// These, and no others.
-    Replace(Vec<String>),
-    /// These too.
-    Add(Vec<String>),
-    /// All but these.
-    Remove(Vec<String>),
-}
-
-impl Topics {
-    /// The whole set, for a client that has `held`.
-    fn of(self, held: impl FnOnce() -> Vec<String>) -> Vec<String> {
-        match self {
-            Topics::Replace(texts) => texts,
-            Topics::Add(texts) => {
-                let mut all = held();
-                let new: Vec<String> = texts.into_iter().filter(|text| !all.contains(text)).collect();
-                all.extend(new);
-                all
-            }
-            Topics::Remove(texts) => held().into_iter().filter(|text| !texts.contains(text)).collect(),
-        }
-    }
-
-    pub fn texts(&self) -> &[String] {
-        match self {
-            Topics::Replace(texts) | Topics::Add(texts) | Topics::Remove(texts) => texts,
-        }
-    }
-
-    pub fn texts_mut(&mut self) -> &mut Vec<String> {
-        match self {
-            Topics::Replace(texts) | Topics::Add(texts) | Topics::Remove(texts) => texts,
-        }
-    }
-}
-
-/// The last position that a client says it has seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Since {
-    At(Position),
-    /// Nothing that we ever told anybody.
-    Unknown,
-}
 
 /// What is to be done after an event.
 #[derive(Default)]
@@ -114,44 +49,6 @@ pub enum Done {
     Snapshot(ClientKey, Arc<str>, Snapshot),
     /// A window, as it is now.
     Window(InterestId, Snapshot),
-}
-
-/// Figures of a hub at a moment.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct HubStats {
-    pub clients: usize,
-    /// The same, by the kind of their wire.
-    pub kinds: [usize; KINDS],
-    /// Topics of all clients.
-    pub subscriptions: usize,
-    /// Distinct pairs of text and caller.
-    pub interests: usize,
-    /// Clients that are being told what they missed.
-    pub replaying: usize,
-    /// Bytes that wait for clients.
-    pub waiting: usize,
-    /// The last change delivered.
-    pub delivered: Seq,
-    pub counts: HubCounts,
-}
-
-/// What a hub has done since it began.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct HubCounts {
-    /// Changes that were looked at.
-    pub changes: u64,
-    /// Events that were put into queues.
-    pub deliveries: u64,
-    /// Clients cut off because more waited for them than may.
-    pub overflows: u64,
-    /// Clients cut off because they took nothing for too long.
-    pub stalls: u64,
-    /// Clients cut off because the hub could not tell them of something.
-    pub lagged: u64,
-    /// Clients that were told to read anew.
-    pub resets: u64,
-    /// Clients that came back and were told what they missed.
-    pub replays: u64,
 }
 
 pub(super) enum Turn<C> {
