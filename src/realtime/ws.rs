@@ -6,7 +6,7 @@
 use std::rc::Rc;
 
 use actix_http::ws::{Codec, Item};
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use actix_web::{HttpRequest, HttpResponseBuilder};
 use actix_web_actors::ws::{self, CloseCode, CloseReason, Message, ProtocolError};
 use bytes::{Bytes, BytesMut};
 use futures_util::future::LocalBoxFuture;
@@ -32,10 +32,9 @@ pub(super) const KIND: usize = 4;
 /// A WebSocket, as a hub writes to it.
 pub(crate) struct WebSocket;
 
-/// The answer that turns a request into a WebSocket.
-pub(crate) fn handshake(request: &HttpRequest) -> Result<HttpResponseBuilder, HttpResponse> {
-    use actix_web::ResponseError;
-    ws::handshake(request).map_err(|error| error.error_response())
+/// The answer that turns a request into a WebSocket, or what is wrong with the request.
+pub(crate) fn handshake(request: &HttpRequest) -> Result<HttpResponseBuilder, ws::HandshakeError> {
+    ws::handshake(request)
 }
 
 fn encode(message: Message) -> Frame {

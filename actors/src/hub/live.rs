@@ -177,7 +177,7 @@ impl<A: Audience> HubState<A> {
                     let changes = self.audience.differences(&before, after);
                     self.tell(key, &text, &changes);
                 }
-                _ => self.tell(key, &text, &[window.payload.clone()]),
+                _ => self.tell(key, &text, std::slice::from_ref(&window.payload)),
             }
         }
         if again {

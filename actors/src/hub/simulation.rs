@@ -343,7 +343,11 @@ impl Simulation {
         self.hub = HubState::new(self.world.clone(), at.epoch, at.seq, LIMITS);
         (self.epoch_told, self.delivered) = (self.epoch, self.seq);
         self.world.held.borrow_mut().clear();
-        (self.work.clear(), self.paused.clear(), self.mail.clear(), self.inputs.clear(), self.early.clear());
+        self.work.clear();
+        self.paused.clear();
+        self.mail.clear();
+        self.inputs.clear();
+        self.early.clear();
         for client in std::mem::take(&mut self.clients).into_values() {
             self.lose(client);
         }

@@ -106,7 +106,7 @@ async fn open_socket(request: &HttpRequest, client: ClientId) -> Result<HttpResp
     if origin.is_some() && Origins::new(app.config.origins.clone()).admitted(origin).is_none() {
         return Err(ApiError::forbidden("The origin is not allowed."));
     }
-    let mut response = ws::handshake(request).map_err(|refused| ApiError::new(refused.status(), ""))?;
+    let mut response = ws::handshake(request).map_err(|error| ApiError::bad_request(error.to_string()))?;
     let ip = address(request);
     let caller = caller_of_query(request, app).await?;
     let topics = Topics::Add(Vec::new());
