@@ -187,28 +187,51 @@ impl Io {
         true
     }
 
-    /// Reads what there is. Ready when the client has gone.
-    fn poll_read(&mut self, task: &mut Task<'_>) -> Poll<()> {
+    /// The stream has ended: first what is left goes out, then the client has a moment to close its side, so that what it has
+    /// not read yet is not lost by a reset.
+    fn poll_farewell(&mut self, task: &mut Task<'_>, written: bool) -> Poll<()> {
+        let farewell = self.farewell.get_or_insert_with(|| Box::pin(tokio::time::sleep(FAREWELL)));
+        if farewell.as_mut().poll(task).is_ready() {
+            return Poll::Ready(());
+        }
+        self.pending = None;
+        if written && !self.shut {
+            self.shut = true;
+            let _ = SockRef::from(&self.outlet.stream).shutdown(Shutdown::Write);
+        }
+        self.poll_read(task).map(drop)
+    }
+
+    /// The peer ends the connection.
+    fn close(&mut self, task: &mut Task<'_>) -> Poll<()> {
+        self.subscription.close();
+        self.outlet.ended.set(true);
+        let written = self.poll_write(task);
+        self.poll_farewell(task, written)
+    }
+
+    /// Reads what there is.
+    fn poll_read(&mut self, task: &mut Task<'_>) -> Poll<Read> {
         let mut buffer = [0; 4096];
         for _ in 0..READS {
             if self.outlet.stream.poll_read_ready(task).is_pending() {
                 return Poll::Pending;
             }
             match self.outlet.stream.try_read(&mut buffer) {
-                Ok(0) => return Poll::Ready(()),
+                Ok(0) => return Poll::Ready(Read::Gone),
                 // Who was told that the stream has ended has nothing more to say.
                 Ok(_) if self.farewell.is_some() => {}
                 Ok(count) => {
                     self.peer.received(&buffer[..count]);
                     if self.poll_peer(task).is_ready() {
-                        return Poll::Ready(());
+                        return Poll::Ready(Read::Close);
                     }
                     if self.pending.is_some() {
                         return Poll::Pending;
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return Poll::Ready(()),
+                Err(_) => return Poll::Ready(Read::Gone),
             }
         }
         task.waker().wake_by_ref();
@@ -246,33 +269,33 @@ impl Future for Io {
             return Poll::Ready(());
         }
         if this.outlet.ended.get() {
-            // First what is left; then the client has a moment to close its side, so that what it has not read yet is not
-            // lost by a reset.
-            let farewell = this.farewell.get_or_insert_with(|| Box::pin(tokio::time::sleep(FAREWELL)));
-            if farewell.as_mut().poll(task).is_ready() {
-                return Poll::Ready(());
-            }
-            this.pending = None;
-            if written && !this.shut {
-                this.shut = true;
-                let _ = SockRef::from(&this.outlet.stream).shutdown(Shutdown::Write);
-            }
-            return this.poll_read(task);
+            return this.poll_farewell(task, written);
         }
         if !written {
             // Whoever takes no answers is asked for no questions.
             return Poll::Pending;
         }
         if this.pending.is_some() {
-            if this.poll_peer(task).is_ready() {
-                return Poll::Ready(());
-            }
-            if this.pending.is_some() {
-                return Poll::Pending;
+            match this.poll_peer(task) {
+                Poll::Ready(()) => return this.close(task),
+                Poll::Pending if this.pending.is_some() => return Poll::Pending,
+                Poll::Pending => {}
             }
         }
-        this.poll_read(task)
+        match this.poll_read(task) {
+            Poll::Ready(Read::Gone) => Poll::Ready(()),
+            Poll::Ready(Read::Close) => this.close(task),
+            Poll::Pending => Poll::Pending,
+        }
     }
+}
+
+/// Why reading is over.
+enum Read {
+    /// The client closed its side, or the socket failed.
+    Gone,
+    /// The peer wants no more.
+    Close,
 }
 
 impl Subscription {

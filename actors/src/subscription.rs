@@ -56,6 +56,8 @@ pub enum Ending {
     Expired,
     /// The server is stopping; what waits is still sent.
     Stopped,
+    /// The client said goodbye, or nothing that can be understood; what waits is still sent.
+    Left,
 }
 
 /// What became of a frame.
@@ -165,11 +167,16 @@ impl SubscriptionState {
             return;
         }
         self.ending = Some(ending);
-        if !matches!(ending, Ending::Stopped | Ending::Expired) {
+        if !matches!(ending, Ending::Stopped | Ending::Expired | Ending::Left) {
             self.queue.truncate(usize::from(self.partial));
         }
         self.queue.push_back(last());
         self.bytes = self.queue.iter().map(Frame::len).sum();
+    }
+
+    /// Ends the subscription by the connection itself: what waits is the last of it.
+    fn close(&mut self) {
+        self.ending.get_or_insert(Ending::Left);
     }
 
     /// Why it ended, if it did; what still waits belongs to the client.
@@ -245,6 +252,11 @@ impl Subscription {
     /// Ends the stream; to be followed by [`Subscription::wake`].
     pub(crate) fn end(&self, ending: Ending) {
         self.state.borrow_mut().end(ending, || self.wire.ending(ending));
+    }
+
+    /// Nothing more goes out than what waits.
+    pub(crate) fn close(&self) {
+        self.state.borrow_mut().close();
     }
 
     /// Why it ended, if it did.

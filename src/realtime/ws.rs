@@ -122,6 +122,8 @@ impl Wire for WebSocket {
             Ending::Lagged => close(LAGGED, "lagged"),
             Ending::Expired => close(CloseCode::Normal, "its time is over"),
             Ending::Stopped => close(CloseCode::Restart, "the server is restarting"),
+            // The conversation has its own last message.
+            Ending::Left => Frame::new(),
         }
     }
 }

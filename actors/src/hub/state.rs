@@ -516,7 +516,7 @@ impl<A: Audience> HubState<A> {
                     Some(Ending::Overflow) => self.counts.overflows += 1,
                     Some(Ending::Stalled) => self.counts.stalls += 1,
                     Some(Ending::Lagged) => self.counts.lagged += 1,
-                    Some(Ending::Expired | Ending::Stopped) | None => {}
+                    Some(Ending::Expired | Ending::Stopped | Ending::Left) | None => {}
                 }
             }
         }
