@@ -50,7 +50,7 @@ pub enum Ending {
     Overflow,
     /// The client took nothing for too long.
     Stalled,
-    /// The hub itself fell too far behind: what it skipped must be fetched anew.
+    /// The hub could not tell the client of everything, or no longer knows who it is: it must read anew.
     Lagged,
     /// Its time is over, as the settings say; what waits is still sent.
     Expired,
@@ -245,6 +245,11 @@ impl Subscription {
     /// Ends the stream; to be followed by [`Subscription::wake`].
     pub(crate) fn end(&self, ending: Ending) {
         self.state.borrow_mut().end(ending, || self.wire.ending(ending));
+    }
+
+    /// The same, with something to say before the end.
+    pub(crate) fn end_with(&self, word: Frame, ending: Ending) {
+        self.state.borrow_mut().end(ending, || [word, self.wire.ending(ending)].concat().into());
     }
 
     /// Why it ended, if it did.
