@@ -3,12 +3,16 @@
 mod callers;
 mod connect;
 mod delivery;
+mod epoch;
 mod events;
+mod lifetimes;
+mod listener;
 mod resume;
 mod rules;
 mod scene;
 mod sockets;
 mod visibility;
+mod watching;
 
 use serde_json::{Value as Json, json};
 
