@@ -7,6 +7,7 @@ mod epoch;
 mod events;
 mod lifetimes;
 mod listener;
+mod oauth2;
 mod resume;
 mod rules;
 mod scene;
