@@ -5,6 +5,7 @@ mod connect;
 mod delivery;
 mod epoch;
 mod events;
+mod hooks;
 mod lifetimes;
 mod listener;
 mod oauth2;
