@@ -375,6 +375,26 @@ mod tests {
     }
 
     #[test]
+    fn a_quiet_stream_lives_on_if_nobody_set_an_end() {
+        let limits = SubscriptionLimits::default();
+        let mut state = SubscriptionState::default();
+        let mut signs = 0;
+        // A day of seconds.
+        for turn in 1..=86_400 {
+            match state.tick(&limits) {
+                Tick::Nothing => {}
+                Tick::KeepAlive => {
+                    signs += 1;
+                    state.push(frame(":\n"), turn, &limits);
+                    take(&mut state, 100);
+                }
+                Tick::End(ending) => panic!("{ending:?} after {turn}"),
+            }
+        }
+        assert_eq!(signs, 86_400 / 25);
+    }
+
+    #[test]
     fn a_stream_ends_when_it_is_idle_or_old_if_the_limits_say_so() {
         let limits = SubscriptionLimits { idle: Some(4), lifetime: Some(6), keep_alive: 100, ..LIMITS };
         let mut state = SubscriptionState::default();
