@@ -50,7 +50,7 @@ pub enum Ending {
     Overflow,
     /// The client took nothing for too long.
     Stalled,
-    /// The hub itself fell too far behind: what it skipped must be fetched anew.
+    /// The hub could not tell the client of everything, or no longer knows who it is: it must read anew.
     Lagged,
     /// Its time is over, as the settings say; what waits is still sent.
     Expired,
@@ -259,6 +259,11 @@ impl Subscription {
         self.state.borrow_mut().close();
     }
 
+    /// The same, with something to say before the end.
+    pub(crate) fn end_with(&self, word: Frame, ending: Ending) {
+        self.state.borrow_mut().end(ending, || [word, self.wire.ending(ending)].concat().into());
+    }
+
     /// Why it ended, if it did.
     pub fn ending(&self) -> Option<Ending> {
         self.state.borrow().ending()
@@ -379,6 +384,26 @@ mod tests {
         take(&mut state, 1);
         assert_eq!(ticks(&mut state, 2), Tick::Nothing);
         assert_eq!(ticks(&mut state, 1), Tick::End(Ending::Stalled));
+    }
+
+    #[test]
+    fn a_quiet_stream_lives_on_if_nobody_set_an_end() {
+        let limits = SubscriptionLimits::default();
+        let mut state = SubscriptionState::default();
+        let mut signs = 0;
+        // A day of seconds.
+        for turn in 1..=86_400 {
+            match state.tick(&limits) {
+                Tick::Nothing => {}
+                Tick::KeepAlive => {
+                    signs += 1;
+                    state.push(frame(":\n"), turn, &limits);
+                    take(&mut state, 100);
+                }
+                Tick::End(ending) => panic!("{ending:?} after {turn}"),
+            }
+        }
+        assert_eq!(signs, 86_400 / 25);
     }
 
     #[test]

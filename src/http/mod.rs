@@ -16,6 +16,7 @@ mod json_weight;
 pub mod limits;
 pub mod metrics;
 pub mod middleware;
+pub mod oauth2_redirect;
 pub mod real_ip;
 pub mod realtime;
 pub mod records;
@@ -58,6 +59,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
     health::configure(config);
     metrics::configure(config);
     realtime::configure(config);
+    oauth2_redirect::configure(config);
     settings::configure(config);
     batch::configure(config);
     collections::configure(config);

@@ -167,7 +167,11 @@ impl OwnSettings {
         let mut errors = Errors::new();
         errors.nest("realtime", realtime);
         errors.nest("changeLog", change_log);
-        errors.check("metricsToken", checks::length(self.metrics_token(), 16, 255));
+        let token = self.metrics_token();
+        errors.check("metricsToken", checks::length(token, 16, 255));
+        // Anything else cannot be shown in a header, and would be a token that never works.
+        let is_shown = token.bytes().all(|byte| byte.is_ascii_graphic());
+        errors.check("metricsToken", if is_shown { Ok(()) } else { Err(checks::bad_format()) });
         errors
     }
 

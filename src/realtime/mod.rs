@@ -41,7 +41,6 @@ use serde_json::json;
 
 pub use client::ClientId;
 use events::{Events, Message, Stopped, Subscribe};
-use sse::Sse;
 pub use stats::RealtimeStats;
 use visibility::Visibility;
 pub use wish::{SubscribeError, Wish};
@@ -134,8 +133,12 @@ impl Realtime {
         let (hub, key) = self.check(&client, ip)?;
         let hub = self.hub(hub).ok_or(SubscribeError::UnknownClient)?;
         topics.texts_mut().retain(|topic| !topic.is_empty());
-        let shown = caller.clone().unwrap_or_default();
-        let mut event = Subscribe { client, caller: shown, topics: std::mem::take(topics.texts_mut()) };
+        let asks = match &caller {
+            Some(caller) => caller.clone(),
+            None if self.events().subscribe.is_empty() => Caller::GUEST,
+            None => hub.caller(key).await.ok_or(SubscribeError::UnknownClient)?,
+        };
+        let mut event = Subscribe { client, caller: asks, topics: std::mem::take(topics.texts_mut()) };
         let mut goes_on = false;
         let passed = self.events().subscribe.trigger(&mut event, |_| {
             goes_on = true;
@@ -246,19 +249,18 @@ impl Realtime {
         Connection::start(hub, stream, connect, peer);
     }
 
-    /// What a new client of an event stream sees first; none if a handler withheld it. `since`: where it goes on.
+    /// What a new client sees first, as `frame` writes it; none if a handler withheld it.
     pub(crate) fn greet(
         &self,
         app: &App,
         client: ClientId,
-        wire: &'static Sse,
-        since: Option<&Position>,
+        frame: impl FnOnce(&Message, &Position) -> Frame,
     ) -> Result<Option<Frame>, Stopped> {
         let at = app.writer.position();
         let data = json!({ "clientId": client.as_str(), "seq": at.to_string() });
         let first = Message { client, caller: Caller::GUEST, name: CONNECT.into(), data: data.to_string().into() };
         let first = self.events().pass(first)?;
-        Ok(first.map(|first| wire.connect(&client, since.unwrap_or(&at), &first.name, &first.data)))
+        Ok(first.map(|first| frame(&first, &at)))
     }
 
     /// A client is gone.

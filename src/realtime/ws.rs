@@ -66,17 +66,21 @@ struct Told<'a> {
     reason: Option<&'a str>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Connect<'a> {
-    r#type: &'a str,
-    client_id: &'a str,
-    seq: &'a str,
+/// The first message: what PB_CONNECT says on an event stream.
+pub(crate) fn connect(data: &[u8]) -> Frame {
+    text(with_members(r#"{"type":"connect""#.to_owned(), data))
 }
 
-/// The first message.
-pub(crate) fn connect(client: &str, at: &Position) -> Frame {
-    json(&Connect { r#type: "connect", client_id: client, seq: &at.to_string() })
+/// An object that was begun, with the members of another one.
+fn with_members(mut begun: String, object: &[u8]) -> String {
+    match String::from_utf8_lossy(object).strip_prefix('{') {
+        Some(members) if members != "}" => {
+            begun.push(',');
+            begun.push_str(members);
+        }
+        _ => begun.push('}'),
+    }
+    begun
 }
 
 impl Wire for WebSocket {
@@ -91,14 +95,7 @@ impl Wire for WebSocket {
         message.push_str(r#","seq":""#);
         message.push_str(&at.to_string());
         message.push('"');
-        match String::from_utf8_lossy(payload).strip_prefix('{') {
-            Some(members) if members != "}" => {
-                message.push(',');
-                message.push_str(members);
-            }
-            _ => message.push('}'),
-        }
-        out.extend_from_slice(&text(message));
+        out.extend_from_slice(&text(with_members(message, payload)));
     }
 
     /// A ping, and the position where it moved on.

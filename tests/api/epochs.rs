@@ -27,7 +27,7 @@ fn write(server: &Server) -> (String, u64) {
 }
 
 /// Another program, for as long as it takes.
-fn run(database: &Path, sql: &str) {
+pub(crate) fn run(database: &Path, sql: &str) {
     let conn = Connection::open(database).unwrap();
     conn.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
     conn.execute_batch(sql).unwrap();

@@ -3,13 +3,19 @@
 mod callers;
 mod connect;
 mod delivery;
+mod epoch;
 mod events;
+mod hooks;
+mod lifetimes;
+mod listener;
 mod live;
+mod oauth2;
 mod resume;
 mod rules;
 mod scene;
 mod sockets;
 mod visibility;
+mod watching;
 
 use serde_json::{Value as Json, json};
 

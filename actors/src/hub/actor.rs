@@ -148,6 +148,13 @@ impl<A: Audience> HubHandle<A> {
         self.addr.send(SendTo { client, text, payload, once }).await.unwrap_or(false)
     }
 
+    /// Whose client it is; none if it is gone.
+    pub async fn caller(&self, client: ClientKey) -> Option<A::Caller> {
+        let (reply, answer) = oneshot::channel();
+        self.addr.do_send(CallerOf { client, reply });
+        answer.await.ok().flatten()
+    }
+
     /// Whether a client listens to exactly this text.
     pub async fn listens(&self, client: ClientKey, text: String) -> bool {
         self.addr.send(Listens { client, text }).await.unwrap_or(false)
@@ -378,6 +385,22 @@ impl<A: Audience> Handler<SendTo> for Hub<A> {
         let (sent, effects) = self.state.borrow_mut().send_to(client, &text, &payload, once);
         self.apply(effects, ctx);
         sent
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct CallerOf<C> {
+    client: ClientKey,
+    reply: oneshot::Sender<Option<C>>,
+}
+
+impl<A: Audience> Handler<CallerOf<A::Caller>> for Hub<A> {
+    type Result = ();
+
+    fn handle(&mut self, CallerOf { client, reply }: CallerOf<A::Caller>, _: &mut Context<Self>) {
+        // Whoever asked may have gone.
+        let _ = reply.send(self.state.borrow().caller(client).cloned());
     }
 }
 

@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 
 use super::post::Post;
 use super::recent::Recent;
-use super::roster::Roster;
+use super::roster::{Client, Roster};
 use super::state::{Done, HubState, Turn};
 use super::topics::{SetTopics, Since};
 use super::{Audience, ClientKey, Decided, Decision, Fetched};
@@ -133,7 +133,7 @@ impl<A: Audience> HubState<A> {
         let (delivered, half) = (self.delivered, self.limits.bytes / 2);
         let Some(replay) = self.replay(id) else { return };
         replay.fresh = false;
-        let waiting = |client: &super::roster::Client<A>| client.subscription.state.borrow().waiting();
+        let waiting = |client: &Client<A>| client.subscription.state.borrow().waiting();
         if replay.roster.clients().any(|client| waiting(client) > half) {
             self.effects.paused.push(id);
             return;
@@ -220,7 +220,9 @@ impl<A: Audience> HubState<A> {
         }
     }
 
-    /// What comes from here on is another history: everybody is told so.
+    /// What comes from here on is another history: everybody is told so. Whoever made it may have changed or removed the
+    /// records that callers are, past the changes by which we would know: who listens as somebody is sent away, to come
+    /// back and show anew who he is.
     pub(super) fn begin_epoch(&mut self, at: Position) {
         self.epoch = at.epoch;
         self.delivered = at.seq;
@@ -228,12 +230,32 @@ impl<A: Audience> HubState<A> {
         let replays: Vec<ReplayId> = self.replays.iter().map(|replay| replay.id).collect();
         replays.into_iter().for_each(|id| self.join(id));
         self.roster.restart(at.seq);
+        let (guests, others): (Vec<&Client<A>>, _) = self.roster.clients().partition(|client| client.is_guest());
+        let keys = |clients: Vec<&Client<A>>| -> Vec<ClientKey> {
+            clients.into_iter().map(|client| client.subscription.key).collect()
+        };
+        let (guests, others) = (keys(guests), keys(others));
         if self.roster.live > 0 {
-            let keys: Vec<ClientKey> = self.roster.clients().map(|client| client.subscription.key).collect();
-            keys.into_iter().for_each(|key| self.restart_all_live(key));
+            guests.iter().for_each(|key| self.restart_all_live(*key));
         }
-        let keys: Vec<ClientKey> = self.roster.clients().map(|client| client.subscription.key).collect();
-        self.reset(keys, Reset::Epoch);
+        self.reset(guests, Reset::Epoch);
+        self.send_away(others);
+    }
+
+    /// Ends the streams of clients after a last word: to read anew. What waited is of the history that ended.
+    fn send_away(&mut self, keys: Vec<ClientKey>) {
+        let at = Position { epoch: self.epoch.clone(), seq: self.delivered };
+        let mut frames = Frames::default();
+        for client in keys.into_iter().filter_map(|key| self.roster.client(key)) {
+            let subscription = &client.subscription;
+            if subscription.ending().is_none() {
+                let reset = frames.get(subscription.wire, || subscription.wire.reset(&at, Reset::Epoch));
+                subscription.end_with(reset, Ending::Lagged);
+                self.effects.cut.push(subscription.clone());
+                self.counts.resets += 1;
+            }
+        }
+        self.finish_cuts();
     }
 
     /// All clients are gone.

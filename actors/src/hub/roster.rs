@@ -59,6 +59,10 @@ impl<A: Audience> Client<A> {
     pub(super) fn topic_count(&self) -> usize {
         self.topics.len()
     }
+
+    pub(super) fn is_guest(&self) -> bool {
+        self.caller == GUEST
+    }
 }
 
 struct Entry<C> {

@@ -213,6 +213,8 @@ struct Simulation {
     overflows: usize,
     stalls: usize,
     refusals: usize,
+    /// Clients of somebody, when another history began.
+    sent_away: usize,
     events: usize,
     resumes: usize,
     resets: usize,
@@ -242,6 +244,7 @@ impl Simulation {
             overflows: 0,
             stalls: 0,
             refusals: 0,
+            sent_away: 0,
             events: 0,
             resumes: 0,
             resets: 0,
@@ -491,6 +494,7 @@ impl Simulation {
     fn apply(&mut self, effects: Effects) {
         let Effects { wake, cut, answers, work, paused, mut finished } = effects;
         let mut answers: VecDeque<_> = answers.into();
+        let mut sent_away = BTreeMap::new();
         loop {
             match self.inputs.front() {
                 Some(Input::Commit(commit)) if finished >= commit.changes.len() => {
@@ -511,6 +515,12 @@ impl Simulation {
                 }
                 Some(Input::Epoch((epoch, seq))) => {
                     (self.epoch_told, self.delivered) = (epoch, seq);
+                    // From here on nobody is anybody of before.
+                    let clients = std::mem::take(&mut self.clients);
+                    let (guests, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+                        clients.into_iter().partition(|(_, client)| client.user.is_empty());
+                    self.clients = guests;
+                    sent_away.extend(others.into_iter().map(|(key, client)| (key, (client, epoch))));
                     for client in self.clients.values_mut() {
                         client.texts.values_mut().for_each(|from| *from = seq);
                     }
@@ -521,10 +531,14 @@ impl Simulation {
         assert_eq!((finished, answers.len()), (0, 0), "turns were taken out of order");
         for subscription in cut {
             subscription.wake();
-            let mut client = self.clients.remove(&subscription.key).unwrap();
+            let (mut client, epoch) = match sent_away.remove(&subscription.key) {
+                Some((client, epoch)) => (client, Some(epoch)),
+                None => (self.clients.remove(&subscription.key).unwrap(), None),
+            };
             match subscription.ending() {
                 Some(Ending::Overflow) => self.overflows += 1,
                 Some(Ending::Stalled) => self.stalls += 1,
+                Some(Ending::Lagged) if epoch.is_some() => self.sent_away += 1,
                 other => panic!("cut as {other:?}"),
             }
             // A client that reads on reads whole events, and then why it was cut off.
@@ -534,9 +548,16 @@ impl Simulation {
                 assert!(client.received.ends_with(&end), "{}", client.received);
                 client.received.truncate(client.received.len() - end.len());
                 assert!(client.received.is_empty() || client.received.ends_with('\n'));
+                // Who had not even read the greeting lost that as well.
+                if subscription.ending() == Some(Ending::Lagged) && client.received.starts_with(HELLO) {
+                    let Story { reset, events, .. } = client.story();
+                    assert_eq!(reset.map(|(at, reason)| (Some(at.0), reason)), Some((epoch, "epoch".into())));
+                    assert!(events.is_empty(), "{events:?}");
+                }
             }
             self.lose(client);
         }
+        assert!(sent_away.is_empty(), "somebody of another history listens on");
         for subscription in wake {
             subscription.wake();
         }
@@ -628,6 +649,7 @@ impl Simulation {
 #[test]
 fn every_client_is_told_everything_in_order_or_that_it_was_cut_off() {
     let (mut overflows, mut stalls, mut refusals, mut events, mut resumes, mut resets) = (0, 0, 0, 0, 0, 0);
+    let mut sent_away = 0;
     let seeds = match std::env::var("HEADWATER_SEED") {
         Ok(seed) => seed.parse().map(|seed| seed..seed + 1).unwrap(),
         Err(_) => 0..SCHEDULES,
@@ -646,13 +668,16 @@ fn every_client_is_told_everything_in_order_or_that_it_was_cut_off() {
         overflows += simulation.overflows;
         stalls += simulation.stalls;
         refusals += simulation.refusals;
+        sent_away += simulation.sent_away;
         events += simulation.events;
         resumes += simulation.resumes;
         resets += simulation.resets;
     }
     // The runs must have reached what they are about.
     assert!(
-        !whole || [overflows, stalls, refusals, resumes, resets].iter().all(|count| *count > 500) && events > 100_000,
-        "{overflows} {stalls} {refusals} {events} {resumes} {resets}"
+        !whole
+            || [overflows, stalls, refusals, resumes, resets, sent_away].iter().all(|count| *count > 500)
+                && events > 100_000,
+        "{overflows} {stalls} {refusals} {events} {resumes} {resets} {sent_away}"
     );
 }

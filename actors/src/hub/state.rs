@@ -315,6 +315,11 @@ impl<A: Audience> HubState<A> {
         (true, std::mem::take(&mut self.effects))
     }
 
+    /// Whose client it is; none if it is gone.
+    pub fn caller(&self, key: ClientKey) -> Option<&A::Caller> {
+        self.roster.caller_of(self.roster.client(key)?)
+    }
+
     /// Whether a client listens to exactly this text.
     pub fn listens(&self, key: ClientKey, text: &str) -> bool {
         let replays = self.replays.iter().map(|replay| &replay.roster);

@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::auth::identity;
 use crate::auth::tokens::TokenKind;
 use crate::errors::{Errors, Invalid};
-use crate::realtime::events::Connect;
+use crate::realtime::events::{Connect, Message};
 use crate::realtime::sse::Sse;
 use crate::realtime::wish::{check_topics, too_many_topics};
 use crate::realtime::{ClientId, Opening, Since, SubscribeError, Topics, Wish, WorkerHub, ws};
@@ -86,7 +86,8 @@ async fn open_stream(request: &HttpRequest, client: ClientId, chunked: bool) -> 
         Some(Since::At(at)) => Some(at),
         _ => None,
     };
-    let first = app.realtime.greet(app, client, wire, at).map_err(ApiError::of_handler)?;
+    let frame = |first: &Message, now: &Position| wire.connect(&client, at.unwrap_or(now), &first.name, &first.data);
+    let first = app.realtime.greet(app, client, frame).map_err(ApiError::of_handler)?;
     let ip = address(request);
     let wish = match topics {
         None => None,
@@ -114,7 +115,7 @@ async fn open_socket(request: &HttpRequest, client: ClientId) -> Result<HttpResp
         let caller = Some(caller);
         Wish { client, ip, caller, any_caller: true, topics, since: None }
     });
-    let first = Some(ws::connect(client.as_str(), &app.writer.position()));
+    let first = app.realtime.greet(app, client, |first, _| ws::connect(&first.data)).map_err(ApiError::of_handler)?;
     let opening = Opening { client, ip, wire: &ws::WebSocket, first };
     let session = Session::new(app.clone(), client, ip);
     let body = take_over(request, wish, move |app, worker, stream| {

@@ -94,6 +94,18 @@ impl Stream {
         read(&mut self.body).expect("an event before the end of the stream")
     }
 
+    /// The next line as it came, comments too. None at the clean end of the body; a connection that was cut off is a
+    /// failure.
+    #[track_caller]
+    pub fn line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        match self.body.read_line(&mut line) {
+            Ok(0) => None,
+            Ok(_) => Some(line.strip_suffix('\n').expect("a whole line").to_owned()),
+            Err(error) => panic!("the stream broke off: {error}"),
+        }
+    }
+
     /// None if the stream ended.
     pub fn next_or_end(&mut self) -> Option<Event> {
         read(&mut self.body)

@@ -5,11 +5,13 @@
 // A module of tests uses a part of this; the whole is one interface.
 #![allow(dead_code, unused_imports)]
 
+mod embedded;
 mod events;
 mod http;
 mod server;
 mod socket;
 
+pub use embedded::Embedded;
 pub use events::{Event, Stream};
 pub use http::{Answer, Client, Multipart, Session, query, raw};
 pub use server::{Directory, Program, Server};

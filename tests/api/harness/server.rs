@@ -1,12 +1,13 @@
 //! A server process on a data directory of its own.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::JoinHandle;
 
 use serde_json::{Value as Json, json};
 
@@ -18,6 +19,8 @@ pub struct Program {
     path: PathBuf,
     /// Whether it tells the port that it was given for `--http 127.0.0.1:0`.
     tells_port: bool,
+    /// How much it logs (`RUST_LOG`).
+    log: Option<&'static str>,
 }
 
 impl Program {
@@ -25,7 +28,7 @@ impl Program {
     pub fn headwater() -> Program {
         match std::env::var_os("HEADWATER_TEST_SERVER") {
             Some(path) => Program::reference_at(path),
-            None => Program { path: env!("CARGO_BIN_EXE_headwater").into(), tells_port: true },
+            None => Program { path: env!("CARGO_BIN_EXE_headwater").into(), tells_port: true, log: None },
         }
     }
 
@@ -35,7 +38,12 @@ impl Program {
     }
 
     fn reference_at(path: impl Into<PathBuf>) -> Program {
-        Program { path: path.into(), tells_port: false }
+        Program { path: path.into(), tells_port: false, log: None }
+    }
+
+    /// The same, with another level of its log.
+    pub fn logging(self, level: &'static str) -> Program {
+        Program { log: Some(level), ..self }
     }
 
     /// Runs a command of it on a directory, e.g. `superuser upsert …`, and returns its exit status and what it printed.
@@ -93,9 +101,14 @@ impl Directory {
         self.data().join("data.db")
     }
 
-    /// What servers printed on stderr.
+    /// What servers printed on stderr, and on stdout once they had started.
     fn log(&self) -> PathBuf {
         self.0.join("server.log")
+    }
+
+    /// All that servers printed so far.
+    pub fn printed(&self) -> String {
+        fs::read_to_string(self.log()).unwrap_or_default()
     }
 }
 
@@ -122,6 +135,8 @@ fn copy(from: &Path, to: &Path) {
 pub struct Server {
     process: Child,
     address: SocketAddr,
+    /// Notes what it prints.
+    printed: Option<JoinHandle<()>>,
     /// None once it was handed back by [`Server::kill`] or [`Server::stop`].
     directory: Option<Directory>,
 }
@@ -139,14 +154,15 @@ impl Server {
     /// Starts `serve` of a program with further arguments and waits until it says that it listens.
     pub fn run(program: &Program, directory: Directory, arguments: &[&str]) -> Server {
         let address = if program.tells_port { "127.0.0.1:0".to_owned() } else { free_address().to_string() };
-        let log = fs::OpenOptions::new().create(true).append(true).open(directory.log()).unwrap();
+        let mut log = fs::OpenOptions::new().create(true).append(true).open(directory.log()).unwrap();
         let mut process = Command::new(&program.path)
             .args(["serve", "--http", &address, "--dir"])
             .arg(directory.data())
             .args(arguments)
+            .envs(program.log.map(|level| ("RUST_LOG", level)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(log)
+            .stderr(log.try_clone().unwrap())
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}", program.path.display()));
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
@@ -159,8 +175,10 @@ impl Server {
                 panic!("the server did not start:\n{}", fs::read_to_string(directory.log()).unwrap_or_default())
             });
         // Whatever else it prints must not fill the pipe.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        Server { process, address, directory: Some(directory) }
+        let printed = std::thread::spawn(move || {
+            lines.map_while(Result::ok).for_each(|line| drop(writeln!(log, "{line}")));
+        });
+        Server { process, address, printed: Some(printed), directory: Some(directory) }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -215,6 +233,7 @@ impl Server {
         // SAFETY: a plain system call on a child that was not waited for yet.
         unsafe { libc::kill(self.process.id() as libc::pid_t, libc::SIGTERM) };
         let status = self.process.wait().unwrap();
+        self.printed.take().map(JoinHandle::join).expect("the server was running").unwrap();
         (self.directory.take().expect("the server was running"), status)
     }
 

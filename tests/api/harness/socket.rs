@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use serde_json::{Value as Json, json};
 use tungstenite::client::IntoClientRequest;
+use tungstenite::handshake::client::Request;
 use tungstenite::http::{HeaderName, HeaderValue};
 use tungstenite::{Error, Message, WebSocket};
 
@@ -47,7 +48,11 @@ impl Socket {
             let value = HeaderValue::from_str(value).unwrap();
             request.headers_mut().insert(HeaderName::from_static(name), value);
         }
-        let (mut socket, _) = match tungstenite::client(request, try_connect(client.address()).ok()?) {
+        Socket::handshake(request, try_connect(client.address()).ok()?)
+    }
+
+    fn handshake(request: Request, stream: TcpStream) -> Option<Result<Socket, u16>> {
+        let (mut socket, _) = match tungstenite::client(request, stream) {
             Ok(opened) => opened,
             Err(tungstenite::HandshakeError::Failure(Error::Http(answer))) => {
                 return Some(Err(answer.status().as_u16()));
@@ -60,6 +65,18 @@ impl Socket {
             Err(_) => return None,
         };
         Some(Ok(Socket { socket, connect, early: VecDeque::new(), last: 0 }))
+    }
+
+    /// Opens a socket whose receive buffer is as small as the kernel lets it be.
+    pub fn narrow(client: &Client) -> Socket {
+        let stream = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        // Before it connects: the window is agreed on then.
+        stream.set_recv_buffer_size(1).unwrap();
+        stream.connect(&client.address().into()).unwrap();
+        let stream = TcpStream::from(stream);
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let request = format!("ws://{}/api/realtime", client.address()).into_client_request().unwrap();
+        Socket::handshake(request, stream).expect("an answer").expect("an upgrade")
     }
 
     /// Sends a message with an `id` of its own and returns its answer, `ok` or `error`.
@@ -116,6 +133,12 @@ impl Socket {
             Ok(text) => serde_json::from_str(&text).expect("JSON"),
             Err(code) => panic!("closed with {code}"),
         }
+    }
+
+    /// What comes next, signs of life too.
+    #[track_caller]
+    pub fn message(&mut self) -> Message {
+        self.socket.read().expect("a message")
     }
 
     /// The next text, or the code that the socket was closed with; 1006 without one.

@@ -4,47 +4,9 @@ use std::thread;
 
 use serde_json::{Value as Json, json};
 
-use super::scene::{collection, create, delete, id, nothing_came, seq, start, update, user};
-use crate::harness::{Client, Server, Socket, Stream, query};
-
-/// The same, over both protocols: what a client is told after a position.
-enum Listener {
-    Sse(Stream),
-    WebSocket(Socket),
-}
-
-impl Listener {
-    fn both(client: &Client, topics: &[&str], since: &str) -> [Listener; 2] {
-        let stream = Stream::open(client);
-        let body = json!({ "clientId": stream.id, "subscriptions": topics, "since": since });
-        client.post("/api/realtime", body).ok();
-        let mut socket = Socket::open(client);
-        socket.ask(json!({ "subscriptions": topics, "since": since, "token": client.token() }));
-        [Listener::Sse(stream), Listener::WebSocket(socket)]
-    }
-
-    /// Position, topic and what it says.
-    fn next(&mut self) -> (String, String, Json) {
-        match self {
-            Listener::Sse(stream) => {
-                let event = stream.next();
-                (event.id, event.name, event.data)
-            }
-            Listener::WebSocket(socket) => {
-                let message = socket.next();
-                let topic = match message["type"].as_str() {
-                    Some("reset") => "HW_RESET",
-                    _ => message["topic"].as_str().unwrap(),
-                };
-                (message["seq"].as_str().unwrap().to_owned(), topic.to_owned(), message)
-            }
-        }
-    }
-}
-
-fn position(server: &Server) -> String {
-    Stream::open(&server.guest()).connect.data["seq"].as_str().unwrap().to_owned()
-}
+use super::listener::Listener;
+use super::scene::{collection, create, delete, id, nothing_came, position, seq, start, update, user};
+use crate::harness::{Server, Stream, eventually, query};
 
 /// RTX-9, RTX-20: writers go on while clients come back from all over the past.
 #[test]
@@ -128,9 +90,7 @@ fn positions_that_we_never_told_are_reset() {
     for (since, reason) in [("zzzzzzzz:1", "epoch"), (&future, "unknown")] {
         let mut listeners = Listener::both(&server.guest(), &["marks/*"], since);
         for listener in &mut listeners {
-            let (position, name, data) = listener.next();
-            assert_eq!((name.as_str(), &data["reason"]), ("HW_RESET", &json!(reason)), "{data}");
-            assert_eq!(data["seq"].as_str(), Some(position.as_str()));
+            listener.is_reset(reason);
         }
         let mark = create(&server.guest(), "marks", json!({}));
         for listener in &mut listeners {
@@ -141,6 +101,39 @@ fn positions_that_we_never_told_are_reset() {
     let body = json!({ "clientId": stream.id, "subscriptions": ["marks/*"], "since": "yesterday" });
     let error = server.guest().post("/api/realtime", body).refused(400);
     assert_eq!(error["data"]["since"]["code"], "validation_invalid_position");
+}
+
+/// RTX-10: who was away for longer than the log reaches back is told so.
+#[test]
+fn positions_that_the_log_has_forgotten_are_reset() {
+    let server = start();
+    collection(&server, "posts", json!({ "fields": [{ "name": "body", "type": "text", "max": 100_000 }] }));
+    let superuser = server.superuser();
+    superuser.patch("/api/settings", json!({ "headwater": { "changeLog": { "maxBytes": 1 << 20 } } })).ok();
+    let now = position(&server);
+    let (epoch, _) = now.split_once(':').unwrap();
+    let (mut session, body) = (server.guest().session(), "x".repeat(50_000));
+    for _ in 0..40 {
+        session.send("POST", "/api/collections/posts/records", &json!({ "body": body })).expect("an answer").ok();
+    }
+    let state = || superuser.get("/api/realtime/state").ok();
+    eventually("pruned", || state()["oldest"].as_u64().unwrap() > 2);
+    let mut listeners = Listener::both(&server.guest(), &["marks/*", "posts/*"], &format!("{epoch}:1"));
+    for listener in &mut listeners {
+        listener.is_reset("expired");
+    }
+    let mark = create(&server.guest(), "marks", json!({}));
+    for listener in &mut listeners {
+        assert_eq!(listener.next().2["record"], mark);
+    }
+    // The oldest that there is is no reset.
+    eventually("nothing more to prune", || {
+        let oldest = state()["oldest"].as_u64().unwrap();
+        let [mut stream, _] =
+            Listener::both(&server.guest(), &["marks/*", "posts/*"], &format!("{epoch}:{}", oldest - 1));
+        let (position, name, _) = stream.next();
+        name == "posts/*" && position == format!("{epoch}:{oldest}")
+    });
 }
 
 /// RTX-12: what counts is who may see it now, and what of it.

@@ -59,6 +59,11 @@ pub(super) fn start() -> Server {
     server
 }
 
+/// Where the stream is now.
+pub(super) fn position(server: &Server) -> String {
+    Stream::open(&server.guest()).connect.data["seq"].as_str().unwrap().to_owned()
+}
+
 /// The number in an event's position.
 pub(super) fn seq(event: &Event) -> u64 {
     event.id.split_once(':').expect("a position").1.parse().expect("a number")

@@ -1,10 +1,13 @@
 //! WebSockets: `realtime-beyond.md` §5 (RTX-14, RTX-20).
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+
 use serde_json::{Value as Json, json};
 use tungstenite::Message;
 
 use super::scene::{collection, create, id, start, update, user};
-use crate::harness::{Directory, Program, Server, Socket};
+use crate::harness::{Directory, PATIENCE, Program, Server, Socket};
 
 /// The next message is about a new record of `marks`: nothing came before it.
 #[track_caller]
@@ -178,7 +181,6 @@ fn the_protocol_is_kept() {
 /// Bytes that no client sends by mistake.
 #[test]
 fn frames_that_break_the_protocol_close_the_socket() {
-    use std::io::Write;
     let server = start();
     // Not masked; a reserved kind; a continuation of nothing.
     for bytes in [&b"\x81\x02{}"[..], b"\x83\x80\0\0\0\0", b"\x80\x80\0\0\0\0"] {
@@ -216,4 +218,44 @@ fn half_a_handshake_is_refused() {
     };
     assert_eq!(request(&[]), 400);
     assert_eq!(request(&[("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13")]), 400);
+}
+
+/// RT-8: a socket's topics may be set by a request too, from the address that opened it.
+#[test]
+fn only_the_address_that_opened_a_socket_sets_its_topics() {
+    let server = start();
+    let guest = server.guest();
+    let proxy = json!({ "trustedProxy": { "headers": ["X-Forwarded-For"], "useLeftmostIP": false } });
+    server.superuser().patch("/api/settings", proxy).ok();
+    let mut socket = Socket::open_at(&guest, "/api/realtime", &[("x-forwarded-for", "10.0.0.1")]).unwrap();
+    let body = json!({ "clientId": socket.connect["clientId"], "subscriptions": ["marks/*"] });
+    let post = |from: &str| guest.request("POST", "/api/realtime").header("X-Forwarded-For", from).json(&body).send();
+    assert_eq!(post("10.0.0.2").refused(400)["message"], "Invalid realtime client.");
+    assert_eq!(guest.post("/api/realtime", body.clone()).refused(400)["message"], "Invalid realtime client.");
+    post("10.0.0.9, 10.0.0.1").ok();
+    nothing_came(&server, &mut socket);
+    // Its own messages come from where it is.
+    socket.ask(json!({ "subscriptions": [] }));
+    create(&guest, "marks", json!({}));
+    socket.ask(json!({ "clientId": socket.connect["clientId"].clone(), "subscriptions": ["marks/*"] }));
+    nothing_came(&server, &mut socket);
+}
+
+/// RT-40.
+#[test]
+fn only_a_get_opens_a_socket() {
+    let server = start();
+    let status = |method: &str| {
+        let mut stream = TcpStream::connect(server.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let head = "Host: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nContent-Length: 0\r\n\r\n";
+        stream.write_all(format!("{method} /api/realtime HTTP/1.1\r\n{head}").as_bytes()).unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        line.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok()).unwrap()
+    };
+    let answers = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"].map(|method| (method, status(method)));
+    let expected = [("GET", 101), ("HEAD", 200), ("OPTIONS", 204), ("POST", 400), ("PUT", 404), ("DELETE", 404)];
+    assert_eq!(answers, expected);
 }
