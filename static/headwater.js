@@ -802,6 +802,10 @@ function canShare(url) {
 async function remote(url, token, sink) {
   const worker = new SharedWorker(import.meta.url, { type: "module", name: WORKER });
   const { port } = worker;
+  const failed = new Promise((_, reject) => {
+    worker.onerror = reject;
+    setTimeout(reject, OPEN_TIMEOUT / 2);
+  });
   const calls = new Map();
   let last = 0;
   const ask = (name, ...args) =>
@@ -818,20 +822,18 @@ async function remote(url, token, sink) {
     heard[name](...args);
     if (name === "done" || name === "failed") calls.delete(args[0]);
   };
+  // It is held as long as the tab is there.
   const lock = `headwater-${crypto.randomUUID()}`;
-  let release;
-  await new Promise((held) => {
-    navigator.locks.request(lock, () => {
-      held();
-      return new Promise((resolve) => (release = resolve));
+  let release = () => {};
+  const start = async () => {
+    await new Promise((held, reject) => {
+      const hold = () => new Promise((resolve) => held((release = resolve)));
+      navigator.locks.request(lock, hold).catch(reject);
     });
-  });
-  const failed = new Promise((_, reject) => {
-    worker.onerror = reject;
-    setTimeout(reject, OPEN_TIMEOUT / 2);
-  });
+    await ask("start", url, token, lock);
+  };
   try {
-    await Promise.race([ask("start", url, token, lock), failed]);
+    await Promise.race([start(), failed]);
   } catch (error) {
     release();
     port.close();
@@ -842,7 +844,7 @@ async function remote(url, token, sink) {
     remove: (text) => ask("remove", text),
     setToken: (token) => ask("setToken", token),
     hurry: () => ask("hurry"),
-    close: () => ask("close").then(release),
+    close: () => ask("close").then(() => release()),
   };
 }
 
