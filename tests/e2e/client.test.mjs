@@ -61,13 +61,6 @@ async function open(t, { owner = browser, options = {}, script } = {}) {
   return { page, events };
 }
 
-// In one context tabs find each other.
-async function context(t) {
-  const context = await browser.newContext();
-  t.after(() => context.close());
-  return context;
-}
-
 function write(...texts) {
   return texts.reduce((before, text) => before.then(() => server.write("messages", { text })), Promise.resolve());
 }
@@ -75,6 +68,21 @@ function write(...texts) {
 async function clients() {
   const { clients, subscriptions } = await server.request("GET", "/api/realtime/state", undefined, admin);
   return { ...clients, subscriptions };
+}
+
+// The server hears that somebody went, but nobody hears when.
+async function eventually(holds) {
+  const end = performance.now() + 10_000;
+  while (!(await holds())) {
+    assert.ok(performance.now() < end, `it never came to ${holds}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+// The clients of earlier tests are gone. What is left are the streams that example.html has for itself, of a topic each.
+function quiet(pages) {
+  return eventually(async () =>
+    isDeepStrictEqual(await clients(), { sse: pages, webSocket: 0, subscriptions: pages }));
 }
 
 const kinds = [
@@ -88,9 +96,8 @@ for (const kind of kinds) {
 
   describe(kind.name, limits, () => {
     test(`subscriptions begin and end when the server says so (${kind.name})`, async (t) => {
-      // The page has a stream of its own, with one topic.
       const { page, events } = await open(t, kind);
-      await eventually(async () => isDeepStrictEqual(await clients(), { sse: 1, webSocket: 0, subscriptions: 1 }));
+      await quiet(1);
       await page.evaluate(async () => {
         window.stop = await hw.subscribe("messages/*", tell);
         window.stopOther = await hw.subscribe("messages/*", ({ record }) => told(`too: ${record.text}`));
@@ -200,8 +207,11 @@ for (const kind of kinds) {
 }
 
 test("tabs share one socket, and each hears its own", limits, async (t) => {
-  const owner = await context(t);
+  // In one context tabs find each other.
+  const owner = await browser.newContext();
+  t.after(() => owner.close());
   const [one, other] = [await open(t, { owner }), await open(t, { owner })];
+  await quiet(2);
   await one.page.evaluate(() => hw.subscribe("messages/*", tell));
   await other.page.evaluate(async () => {
     await hw.subscribe("messages/*", tell);
@@ -241,15 +251,6 @@ test("tabs share one socket, and each hears its own", limits, async (t) => {
   await eventually(async () => (await clients()).webSocket === 0);
 });
 
-// The server hears that somebody went, but nobody hears when.
-async function eventually(holds) {
-  const end = performance.now() + 10_000;
-  while (!(await holds())) {
-    assert.ok(performance.now() < end, `it never came to ${holds}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
 test("where no worker starts a tab has a socket of its own", limits, async (t) => {
   const withoutWorkers = () => {
     globalThis.SharedWorker = class {
@@ -268,10 +269,9 @@ test("where no worker starts a tab has a socket of its own", limits, async (t) =
 
 test("where no socket gets through there is an event stream", limits, async (t) => {
   const { page } = await open(t, kinds[2]);
-  const before = await clients();
+  await quiet(1);
   await page.evaluate(() => hw.subscribe("messages/*", tell));
-  const { sse, webSocket } = await clients();
-  assert.deepEqual([sse - before.sse, webSocket], [1, 0]);
+  assert.deepEqual(await clients(), { sse: 2, webSocket: 0, subscriptions: 2 });
 });
 
 test("a closed client takes nothing more", limits, async (t) => {
@@ -285,4 +285,16 @@ test("a closed client takes nothing more", limits, async (t) => {
   });
   assert.equal(message, "The client is closed.");
   await eventually(async () => (await clients()).webSocket === 0);
+});
+
+test("the page in docs/realtime.md works from another origin", limits, async (t) => {
+  const docs = await readFile(new URL("../../docs/realtime.md", import.meta.url), "utf8");
+  const [, html] = /```html\n(.*?)```/s.exec(docs);
+  // localhost and 127.0.0.1 are two origins to a browser.
+  const { page } = await openPage(t, browser, `http://localhost:${server.port}/api/health`);
+  await quiet(0);
+  await page.setContent(html.replaceAll("http://127.0.0.1:8090", server.url));
+  await eventually(async () => isDeepStrictEqual(await clients(), { sse: 0, webSocket: 1, subscriptions: 1 }));
+  await write("from the docs");
+  await page.getByText("create from the docs").waitFor();
 });
