@@ -6,12 +6,15 @@ use actix_web::{HttpResponse, web};
 use super::ApiError;
 
 /// Name, content type and content. The first is the page of `/_/` itself.
-const FILES: [(&str, &str, &str); 5] = [
+const FILES: [(&str, &str, &str); 7] = [
     ("", "text/html; charset=utf-8", include_str!("../../static/index.html")),
     ("style.css", "text/css; charset=utf-8", include_str!("../../static/style.css")),
     ("install.js", "text/javascript; charset=utf-8", include_str!("../../static/install.js")),
     ("example.html", "text/html; charset=utf-8", include_str!("../../static/example.html")),
     ("example.js", "text/javascript; charset=utf-8", include_str!("../../static/example.js")),
+    ("headwater.js", "text/javascript; charset=utf-8", include_str!("../../static/headwater.js")),
+    // No browser asks for the types: they are read by a person, or fetched into a project.
+    ("headwater.d.ts", "text/plain; charset=utf-8", include_str!("../../static/headwater.d.ts")),
 ];
 
 /// Nothing from elsewhere runs in these pages, and no other page frames them.

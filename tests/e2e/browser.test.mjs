@@ -1,28 +1,11 @@
 // A real browser: Chromium without a window, its own EventSource and fetch, and the SDK as a page loads it.
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
 import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
 
-import { chromium } from "playwright-core";
 import PocketBase from "pocketbase";
 
-import { Queue, Server, isReference, superuser } from "./server.mjs";
-
-const flags = [
-  "--headless",
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
-// Where there is none, whoever runs this says so: tests/run names what it skipped.
-const chromiumPath = process.env.HEADWATER_CHROMIUM ?? "/usr/bin/chromium";
-const skip = existsSync(chromiumPath) ? false : `no browser at ${chromiumPath}`;
-const sdk = fileURLToPath(import.meta.resolve("pocketbase/umd"));
+import { launch, open as openPage, sdk, skip } from "./browser.mjs";
+import { Server, isReference, superuser } from "./server.mjs";
 
 let server;
 let browser;
@@ -40,7 +23,7 @@ before(async () => {
     createRule: "",
     fields: [{ name: "text", type: "text", required: true, max: 200 }],
   });
-  browser = await chromium.launch({ executablePath: chromiumPath, args: flags });
+  browser = await launch();
 });
 
 after(async () => {
@@ -49,16 +32,8 @@ after(async () => {
 });
 
 // A page of the server's own origin, and what it passes to `told`.
-async function open(t, path) {
-  const page = await browser.newPage();
-  t.after(() => page.close());
-  const events = new Queue();
-  await page.exposeFunction("told", events.put);
-  const errors = [];
-  page.on("pageerror", (error) => errors.push(error));
-  t.after(() => assert.deepEqual(errors, []));
-  await page.goto(server.url + path);
-  return { page, events };
+function open(t, path) {
+  return openPage(t, browser, server.url + path);
 }
 
 function write(text) {
@@ -124,4 +99,30 @@ test("the browser's own EventSource comes back by itself after a restart", { ski
   assert.equal(await events.next(), 204);
   await write("after");
   assert.equal(await events.next(), "after");
+});
+
+test("an EventSource with its topics in the address misses nothing while the server is gone", {
+  skip: skip || isReference,
+}, async (t) => {
+  const { page, events } = await open(t, "/api/health");
+  await page.evaluate(() => {
+    const stream = new EventSource("/api/realtime?subscribe=messages/*");
+    stream.addEventListener("PB_CONNECT", () => told("connected"));
+    stream.addEventListener("HW_RESET", () => told("reset"));
+    stream.addEventListener("messages/*", ({ data }) => told(JSON.parse(data).record.text));
+  });
+  assert.equal(await events.next(), "connected");
+  const write = async (...texts) => {
+    for (const text of texts) await server.write("messages", { text });
+  };
+  await write("1", "2");
+  assert.deepEqual(await events.take(2), ["1", "2"]);
+  await server.away(() => write("3", "4", "5"));
+  assert.equal(await events.next(), "connected");
+  await write("6");
+  assert.deepEqual(await events.take(4), ["3", "4", "5", "6"]);
+  // From a stream that was resumed once, too.
+  await server.away(() => write("7"));
+  await write("8");
+  assert.deepEqual(await events.take(3), ["connected", "7", "8"]);
 });

@@ -25,7 +25,6 @@ export class Server {
     await promisify(execFile)(program, ["superuser", "upsert", email, password, "--dir", server.data]);
     // The port stays the same over restarts, as it does for the clients of a real server.
     server.port = await freePort();
-    server.url = `http://127.0.0.1:${server.port}`;
     await server.serve();
     return server;
   }
@@ -45,6 +44,38 @@ export class Server {
     const ended = once(this.process, "exit");
     this.process.kill(signal);
     await ended;
+  }
+
+  // Is killed and comes back. Meanwhile it serves where its clients do not find it, as long as `change` takes.
+  async away(change) {
+    const { port } = this;
+    await this.stop();
+    try {
+      this.port = await freePort();
+      await this.serve();
+      await change();
+      await this.stop();
+    } finally {
+      this.port = port;
+    }
+    await this.serve();
+  }
+
+  get url() {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  async request(method, path, body, token) {
+    const headers = { "Content-Type": "application/json", ...(token && { Authorization: token }) };
+    const response = await fetch(this.url + path, { method, headers, body: body && JSON.stringify(body) });
+    const answer = await response.json();
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${JSON.stringify(answer)}`);
+    return answer;
+  }
+
+  // A new record, by anybody or the one whose token it is.
+  write(collection, record, token) {
+    return this.request("POST", `/api/collections/${collection}/records`, record, token);
   }
 
   async remove() {
@@ -72,6 +103,12 @@ export class Queue {
     if (next) next(item);
     else this.#items.push(item);
   };
+
+  async take(count) {
+    const items = [];
+    while (items.length < count) items.push(await this.next());
+    return items;
+  }
 
   next() {
     if (this.#items.length > 0) return Promise.resolve(this.#items.shift());
