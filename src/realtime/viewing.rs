@@ -98,7 +98,8 @@ impl<'a> Viewing<'a> {
 
     pub(super) fn show(mut self, audience: &Visibility, listeners: &TopicListeners<'_, Visibility>, seen: &mut Seen) {
         if self.topic.is_live() {
-            return listeners.all().for_each(|listener| self.show_live(&listener, seen));
+            let (record, before) = (self.subject.record.clone(), self.subject.before.clone());
+            return listeners.all().for_each(|listener| self.show_live(&listener, &record, before.as_ref(), seen));
         }
         let Some(index) = self.index.clone() else {
             return listeners.all().for_each(|listener| self.show_group(&mut std::iter::once(listener), seen));
@@ -138,13 +139,20 @@ impl<'a> Viewing<'a> {
     }
 
     /// What becomes of the record in a live query: whether it belonged to it before, and does now.
-    fn show_live(&mut self, listener: &Listener<'_, Visibility>, seen: &mut Seen) {
+    fn show_live(
+        &mut self,
+        listener: &Listener<'_, Visibility>,
+        record: &Record,
+        before: Option<&Record>,
+        seen: &mut Seen,
+    ) {
         let place = self.subject.place;
-        let belongs = |viewing: &mut Self, record: &Record| viewing.belongs(record, listener.caller);
-        let (was, is) = match (self.subject.action, self.subject.before.clone()) {
-            (Action::Create, _) => (Answer::No, belongs(self, &self.subject.record.clone())),
-            (Action::Delete, _) => (belongs(self, &self.subject.record.clone()), Answer::No),
-            (Action::Update, Some(before)) => (belongs(self, &before), belongs(self, &self.subject.record.clone())),
+        let (was, is) = match (self.subject.action, before) {
+            (Action::Create, _) => (Answer::No, self.belongs(record, listener.caller)),
+            (Action::Delete, _) => (self.belongs(record, listener.caller), Answer::No),
+            (Action::Update, Some(before)) => {
+                (self.belongs(before, listener.caller), self.belongs(record, listener.caller))
+            }
             (Action::Update, None) => (Answer::Ask, Answer::Ask),
         };
         let word = match (was, is) {
@@ -175,7 +183,7 @@ impl<'a> Viewing<'a> {
 
     /// Whether a record meets the rule and the filter, as far as memory can tell.
     fn belongs(&mut self, record: &Record, caller: &Caller) -> Answer {
-        let rule = self.rule_of(record, caller);
+        let rule = self.ask_rule(caller, Some(record));
         if rule == Answer::No {
             return rule;
         }
@@ -195,11 +203,11 @@ impl<'a> Viewing<'a> {
     }
 
     fn rule(&mut self, caller: &Caller) -> Answer {
-        let record = self.subject.record.clone();
-        self.rule_of(&record, caller)
+        self.ask_rule(caller, None)
     }
 
-    fn rule_of(&mut self, record: &Record, caller: &Caller) -> Answer {
+    /// What the rule says to this record, or without one to the subject.
+    fn ask_rule(&mut self, caller: &Caller, record: Option<&Record>) -> Answer {
         match (&self.rule, &self.index) {
             _ if caller.is_superuser() => Answer::Yes,
             (Rule::Open, _) => Answer::Yes,
@@ -207,6 +215,7 @@ impl<'a> Viewing<'a> {
             (Rule::When(_), None) => Answer::Ask,
             (Rule::When(_), Some(index)) => {
                 self.request.caller = caller.clone();
+                let record = record.unwrap_or(&self.subject.record);
                 index.0.holds(record, &self.request, self.moment.now).into()
             }
         }
