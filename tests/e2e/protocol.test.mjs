@@ -230,6 +230,9 @@ test("a token is said first, and again when it changes", async (t) => {
   });
   await socket.grant(1, { type: "subscribe", topics: ["a/*"], since: "e:1" });
   await socket.grant(1, { type: "auth", token: "four" });
+  // And nothing takes it away again.
+  hw.subscribe("b/*", () => {}).catch(() => {});
+  await socket.grant(1, { type: "subscribe", topics: ["b/*"] });
 });
 
 test("a callback that throws does not stop the others", async (t) => {
