@@ -28,6 +28,9 @@ fn start() -> (Embedded, Client) {
     (server, ann)
 }
 
+/// Who asked for which topics.
+type Asked = (String, Vec<String>);
+
 fn name(caller: &Caller) -> String {
     caller.record().map_or("guest", |record| record.text("name")).to_owned()
 }
@@ -171,7 +174,7 @@ fn handlers_see_and_refuse_connections() {
 #[test]
 fn handlers_see_alter_and_refuse_topics() {
     let (server, ann) = start();
-    let seen: Arc<Mutex<Vec<(String, Vec<String>)>>> = Arc::default();
+    let seen: Arc<Mutex<Vec<Asked>>> = Arc::default();
     let asked = seen.clone();
     let subscribe = &server.app.realtime.events().subscribe;
     let alter = move |event: &mut Subscribe, next: Next<'_, Subscribe, Stopped>| {
@@ -202,7 +205,7 @@ fn handlers_see_alter_and_refuse_topics() {
     nothing_came(&server, &mut [Listener::Sse(stream), Listener::WebSocket(socket)]);
     // Also where a message does not say who asks.
     let asked = |topics: &[&str]| ("ann".to_owned(), topics.iter().map(|topic| (*topic).to_owned()).collect());
-    let expected: [(String, Vec<String>); 6] = [
+    let expected: [Asked; 6] = [
         asked(&["alias/*"]),
         asked(&["alias/*"]),
         asked(&["forbidden"]),

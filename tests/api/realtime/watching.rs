@@ -165,7 +165,23 @@ fn figures_are_for_superusers_and_for_who_shows_the_token() {
     server.guest().request("GET", "/api/settings").header("Authorization", TOKEN).send().refused(401);
 }
 
-/// DEF-4: over either protocol; who reads on reads whole messages, and then why it was cut off.
+/// What is told and what `docs/metrics.md` lists are the same, types included.
+#[test]
+fn every_figure_is_in_the_documentation() {
+    let server = start();
+    let text = server.superuser().get(METRICS).text();
+    let told: BTreeSet<(&str, &str)> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).unwrap();
+    let listed = page.lines().filter_map(|line| {
+        let (name, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
+        let kind = rest.split(" | ").next().filter(|kind| ["counter", "gauge", "histogram"].contains(kind))?;
+        Some((name.split('{').next().unwrap_or_default(), kind))
+    });
+    assert_eq!(told, listed.collect());
+}
+
+/// DEF-4: who reads on reads whole messages, and then why it was cut off.
 #[test]
 fn who_reads_on_after_an_overflow_is_told_of_it() {
     let server = start();
