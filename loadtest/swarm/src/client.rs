@@ -52,8 +52,8 @@ pub(crate) struct Introduction<'a> {
     pub(crate) token: &'a str,
     /// The position up to which it has seen everything; empty for a new client.
     pub(crate) position: &'a [u8],
-    /// Room for what arrives, in the kernel; None: as the kernel likes.
-    pub(crate) receive_buffer: Option<i32>,
+    /// Whether the kernel is to take little for it.
+    pub(crate) narrow: bool,
 }
 
 /// Small, because there are many.
@@ -84,7 +84,7 @@ impl Client {
         epoll_token: u64,
         who: &Introduction<'_>,
     ) -> Result<Client> {
-        let mut wire = Wire::open_with(epoll, target.address, from, epoll_token, who.receive_buffer)?;
+        let mut wire = Wire::open_with(epoll, target.address, from, epoll_token, who.narrow)?;
         let position = String::from_utf8_lossy(who.position);
         let out = wire.out();
         let incoming = match who.protocol {

@@ -30,7 +30,7 @@ usage: swarm COMMAND --option value …
   fanout, sparse, owners [--rule owner|join]
           --url URL [--clients 1000] [--events 100] [--mode closed|paced] [--writers 4] [--interval-ms 200]
           [--protocol sse|sse-resuming|websocket] [--token TOKEN] [--tokens FILE] [--limit 120] [--pid PID]
-  stall   --url URL [--clients 1000] [--events 2000] [--interval-ms 20] [--protocol sse|sse-resuming|websocket]
+  stall   --url URL [--clients 1000] [--events 2000] [--interval-ms 40] [--protocol sse|sse-resuming|websocket]
           [--limit 120] [--pid PID]
   restart --binary BINARY [--clients 10000] [--events 10] [--protocol sse|sse-resuming|websocket] [--pin]
           [--dir target/swarm]
@@ -214,7 +214,7 @@ fn stall(mut options: Options) -> Result<()> {
         protocol: protocol(&mut options, "sse")?,
         clients: options.value("clients", 1000)?,
         events: options.value("events", 2000)?,
-        interval: Duration::from_millis(options.value("interval-ms", 20)?),
+        interval: Duration::from_millis(options.value("interval-ms", 40)?),
         pid: options.optional("pid")?,
         limit: options.seconds("limit", 120.0)?,
     };

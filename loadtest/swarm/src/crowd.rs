@@ -15,8 +15,6 @@ pub(crate) const OPENING: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Clients have their index as the token in the epoll set; connections for requests count from here.
 pub(crate) const REQUESTS: u64 = 1 << 32;
-/// What a client that will stall lets the kernel take for it.
-const SMALL_BUFFER: i32 = 4096;
 
 /// Who the clients are.
 #[derive(Clone)]
@@ -177,7 +175,7 @@ impl Crowd {
             topic: &self.guests.topics.of(client),
             token: self.guests.token(client),
             position: &seat.position,
-            receive_buffer: (client < self.guests.stalled).then_some(SMALL_BUFFER),
+            narrow: client < self.guests.stalled,
         };
         let from = socket::source(*self.target.address.ip(), client);
         seat.client = Some(Client::open(&self.epoll, &self.target, from, client as u64, &who)?);

@@ -345,7 +345,7 @@ impl Turn<'_> {
     /// The reference keeps everything, so it is spared most of the events.
     fn stall(&mut self, server: &Server, clients: usize) -> Result<Values> {
         let (protocol, events, interval) =
-            if self.side.is_reference { (Protocol::Sse, 100, 200) } else { (Protocol::Resuming, 2000, 20) };
+            if self.side.is_reference { (Protocol::Sse, 100, 200) } else { (Protocol::Resuming, 2000, 40) };
         let plan = stall::Plan {
             protocol,
             clients,

@@ -17,8 +17,13 @@ pub(crate) fn source(server: Ipv4Addr, index: usize) -> Ipv4Addr {
     }
 }
 
+/// A client that will stall has little room for what arrives, and takes it in small pieces: otherwise the kernel's own
+/// buffers would keep some 700 kB for it, and the server would have nothing to keep.
+const NARROW_BUFFER: libc::c_int = 4096;
+const NARROW_SEGMENT: libc::c_int = 128;
+
 /// Begins to connect. The stream becomes writable when it is connected.
-pub(crate) fn connect(to: SocketAddrV4, from: Ipv4Addr, receive_buffer: Option<i32>) -> io::Result<TcpStream> {
+pub(crate) fn connect(to: SocketAddrV4, from: Ipv4Addr, narrow: bool) -> io::Result<TcpStream> {
     // SAFETY: a plain system call; the descriptor it returns belongs to nobody else.
     let stream = unsafe {
         let descriptor =
@@ -27,9 +32,10 @@ pub(crate) fn connect(to: SocketAddrV4, from: Ipv4Addr, receive_buffer: Option<i
     };
     stream.set_nodelay(true)?;
     let descriptor = stream.as_raw_fd();
-    if let Some(bytes) = receive_buffer {
-        // Before it connects: the window that the peer is told of follows from it.
-        set_option(descriptor, libc::SOL_SOCKET, libc::SO_RCVBUF, bytes)?;
+    if narrow {
+        // Before it connects, because then the peer is told of both.
+        set_option(descriptor, libc::SOL_SOCKET, libc::SO_RCVBUF, NARROW_BUFFER)?;
+        set_option(descriptor, libc::IPPROTO_TCP, libc::TCP_MAXSEG, NARROW_SEGMENT)?;
     }
     if !from.is_unspecified() {
         // The port is then chosen when connecting, per destination, and not reserved for the source address alone.

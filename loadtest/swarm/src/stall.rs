@@ -36,6 +36,10 @@ pub(crate) struct Report {
     pub(crate) events: usize,
     /// Of those who read, from when an event was due.
     pub(crate) delivery: Percentiles,
+    /// From when an event was sent to its answer.
+    pub(crate) write: Percentiles,
+    /// CPU time of the server while it wrote, over that time.
+    pub(crate) server_cpu_share: Option<f64>,
     pub(crate) healthy_cut: usize,
     /// Events that those who read have not received.
     pub(crate) healthy_lost: usize,
@@ -74,6 +78,7 @@ impl Report {
         json!({
             "stalled": self.stalled, "healthy": self.healthy, "events": self.events,
             "p50_ms": self.delivery.p50, "p99_ms": self.delivery.p99, "max_ms": self.delivery.max,
+            "write_p50_ms": self.write.p50, "write_p99_ms": self.write.p99, "server_cpu_share": self.server_cpu_share,
             "healthy_cut": self.healthy_cut, "healthy_lost": self.healthy_lost, "cut": self.cut, "unsaid": self.unsaid,
             "returned": self.complete.map(|(_, all)| all), "complete": self.complete.map(|(complete, _)| complete),
             "repeated": self.ledger.repeated, "late": self.ledger.late, "foreign": self.ledger.foreign,
@@ -114,6 +119,7 @@ pub(crate) fn run(target: &Target, plan: &Plan) -> Result<Report> {
     let mut crowd = Crowd::open(target, guests)?;
     (0..stalled).try_for_each(|client| crowd.stall(client, true))?;
     let before = plan.pid.map(process::resident).transpose()?;
+    let cpu_before = plan.pid.map(process::cpu_time).transpose()?;
 
     let start = Instant::now();
     let ledger = Ledger::new(Scene::Fanout.concerns(), plan.clients, 1, plan.events);
@@ -146,7 +152,10 @@ pub(crate) fn run(target: &Target, plan: &Plan) -> Result<Report> {
         }
     }
     let resident = before.zip(plan.pid.map(process::peak_resident).transpose()?);
+    let cpu = cpu_before.zip(plan.pid.map(process::cpu_time).transpose()?);
+    let server_cpu_share = cpu.map(|(before, after)| (after - before).as_secs_f64() / start.elapsed().as_secs_f64());
     let events = writers.stop();
+    let write = std::mem::take(&mut writers.latencies).percentiles();
     drop(writers);
     audience.ledger.ends_with(events);
     let delivery = std::mem::take(&mut audience.deliveries).percentiles();
@@ -167,6 +176,8 @@ pub(crate) fn run(target: &Target, plan: &Plan) -> Result<Report> {
         healthy: plan.clients - stalled,
         events,
         delivery,
+        write,
+        server_cpu_share,
         healthy_cut,
         healthy_lost,
         cut: cut.len(),

@@ -17,18 +17,18 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn open(epoll: &Epoll, to: SocketAddrV4, from: Ipv4Addr, token: u64) -> io::Result<Wire> {
-        Wire::open_with(epoll, to, from, token, None)
+        Wire::open_with(epoll, to, from, token, false)
     }
 
-    /// With so much room for what arrives, if not as the kernel likes.
+    /// With little room for what arrives, if `narrow`.
     pub(crate) fn open_with(
         epoll: &Epoll,
         to: SocketAddrV4,
         from: Ipv4Addr,
         token: u64,
-        receive_buffer: Option<i32>,
+        narrow: bool,
     ) -> io::Result<Wire> {
-        let stream = socket::connect(to, from, receive_buffer)?;
+        let stream = socket::connect(to, from, narrow)?;
         epoll.add(&stream, token)?;
         Ok(Wire { stream, token, out: Vec::new(), sent: 0, watched: false })
     }
