@@ -1,46 +1,73 @@
-//! The commands against a server that is already running. `compare` starts its own.
+//! The commands against a server that is already running. `compare` and `restart` start their own.
 
 use crate::api::Api;
-use crate::crowd::Crowd;
-use crate::fanout::{self, Pace};
-use crate::fixture::{self, EVENTS};
+use crate::client::Protocol;
+use crate::crowd::{Crowd, Guests};
+use crate::fanout;
+use crate::fixture::{self, Counts, EVENTS};
+use crate::hold::Held;
 use crate::operation::{Operation, Requests};
 use crate::options::Options;
 use crate::request::Target;
+use crate::restart;
+use crate::scene::{Scene, Topics};
+use crate::soak;
+use crate::stall;
+use crate::writers::Pace;
 use crate::{Result, compare, http, process};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::time::Duration;
 
 const USAGE: &str = "\
 usage: swarm COMMAND --option value …
 
-  prepare --url URL --email EMAIL --password PASSWORD [--rows 10000] [--users 0 --tokens FILE]
+  prepare --url URL --email EMAIL --password PASSWORD [--rows 10000] [--cells 0] [--users 0 --tokens FILE]
   http    --url URL --op create|update|get|list|list-skiptotal|list-expand
           [--token TOKEN | --tokens FILE] [--connections 64] [--seconds 4] [--warmup 1] [--rows 10000] [--pid PID]
-  hold    --url URL [--collection swarm_events] [--clients 1000] [--seconds 5] [--tokens FILE] [--pid PID]
-  fanout  --url URL [--clients 1000] [--events 100] [--mode closed|paced] [--writers 4] [--interval-ms 200]
-          [--token TOKEN] [--tokens FILE] [--limit 120] [--pid PID]
-  compare --headwater BINARY --reference BINARY [--rounds 5] [--seconds 4] [--connections 64] [--clients 10000]
-          [--events 5] [--interval-ms 2000] [--rows 10000] [--as user|superuser] [--pin] [--dir target/swarm]
+  hold    --url URL [--collection swarm_events] [--clients 1000] [--seconds 5] [--protocol sse|sse-resuming|websocket]
+          [--tokens FILE] [--pid PID]
+  fanout, sparse, owners [--rule owner|join]
+          --url URL [--clients 1000] [--events 100] [--mode closed|paced] [--writers 4] [--interval-ms 200]
+          [--protocol sse|sse-resuming|websocket] [--token TOKEN] [--tokens FILE] [--limit 120] [--pid PID]
+  stall   --url URL [--clients 1000] [--events 2000] [--interval-ms 40] [--protocol sse|sse-resuming|websocket]
+          [--limit 120] [--pid PID]
+  restart --binary BINARY [--clients 10000] [--events 10] [--protocol sse|sse-resuming|websocket] [--pin]
+          [--dir target/swarm]
+  soak    --url URL [--minutes 30] [--clients 10000] [--churn 10] [--writes 2] [--protocol sse-resuming|websocket]
+          [--pid PID]
+  compare --headwater BINARY --reference BINARY [--scenarios http,fanout] [--rounds 5] [--seconds 4] [--connections 64]
+          [--clients 10000] [--events 5] [--interval-ms 2000] [--rows 10000] [--as user|superuser] [--pin]
+          [--dir target/swarm]
 
 --url is http://HOST:PORT, --pid that of the server: with it, CPU time and memory are measured. See loadtest/README.md.";
 
 pub(crate) fn run(arguments: Vec<String>) -> Result<()> {
     let Some((command, rest)) = arguments.split_first() else { return Err(USAGE.into()) };
     process::raise_file_limit()?;
-    let options = Options::parse(rest)?;
+    let mut options = Options::parse(rest)?;
     match command.as_str() {
         "prepare" => prepare(options),
         "http" => http(options),
         "hold" => hold(options),
-        "fanout" => fanout(options),
+        "fanout" => watch(options, Scene::Fanout),
+        "sparse" => watch(options, Scene::Sparse),
+        "owners" => match options.value("rule", "owner".to_owned())?.as_str() {
+            "owner" => watch(options, Scene::Owners),
+            "join" => watch(options, Scene::Join),
+            other => Err(format!("--rule: owner or join, not {other}").into()),
+        },
+        "stall" => stall(options),
+        "restart" => restart(options),
+        "soak" => soak(options),
         "compare" => compare::run(options),
         _ => Err(USAGE.into()),
     }
 }
 
 /// The JSON line for programs, the other one for people.
-fn print(json: &Value, line: &str) {
+fn print(command: &str, mut json: Value, line: &str) {
+    json["command"] = json!(command);
     println!("{json}");
     eprintln!("{line}");
 }
@@ -52,21 +79,29 @@ fn tokens(options: &mut Options) -> Result<Vec<String>> {
     }
 }
 
+fn protocol(options: &mut Options, default: &str) -> Result<Protocol> {
+    options.value("protocol", default.to_owned())?.parse()
+}
+
 fn prepare(mut options: Options) -> Result<()> {
     let target: Target = options.required("url")?;
     let email: String = options.required("email")?;
     let password: String = options.required("password")?;
-    let rows = options.value("rows", 10_000)?;
-    let users = options.value("users", 0)?;
+    let counts = Counts {
+        rows: options.value("rows", 10_000)?,
+        cells: options.value("cells", 0)?,
+        users: options.value("users", 0)?,
+    };
     let file: Option<String> = options.optional("tokens")?;
     options.finish()?;
     let api = Api::log_in(target, &email, &password)?;
-    let tokens = fixture::prepare(&api, rows, users)?;
+    let tokens = fixture::prepare(&api, counts)?;
     if let Some(file) = &file {
         std::fs::write(file, tokens.join("\n"))?;
     }
-    let json = json!({"command": "prepare", "rows": rows, "users": users, "tokens": file, "token": api.token});
-    print(&json, &format!("{rows} rows and {users} users are there"));
+    let Counts { rows, cells, users } = counts;
+    let json = json!({"rows": rows, "cells": cells, "users": users, "tokens": file, "token": api.token});
+    print("prepare", json, &format!("{rows} rows, {cells} cells and {users} users are there"));
     Ok(())
 }
 
@@ -87,12 +122,12 @@ fn http(mut options: Options) -> Result<()> {
     let mut requests = Requests::new(target.clone(), operation, callers, rows);
     let tally = http::run(&target, &plan, &mut requests)?;
     let mut json = tally.to_json();
-    json["command"] = json!("http");
     json["op"] = json!(name);
     json["connections"] = json!(plan.connections);
     let cpu = tally.cpu_micros_per_request().map_or(String::new(), |cpu| format!(", {cpu:.0} us of CPU each"));
     print(
-        &json,
+        "http",
+        json,
         &format!(
             "{name}: {:.0} requests/s, p50 {:.2} ms, p99 {:.2} ms{cpu}, generator {:.0} % busy, {} errors{}",
             tally.rate(),
@@ -111,18 +146,20 @@ fn hold(mut options: Options) -> Result<()> {
     let collection = options.value("collection", EVENTS.0.to_owned())?;
     let clients = options.value("clients", 1000)?;
     let time = options.seconds("seconds", 5.0)?;
+    let protocol = protocol(&mut options, "sse")?;
     let tokens = tokens(&mut options)?;
     let pid: Option<u32> = options.optional("pid")?;
     options.finish()?;
-    let held = Held::open(&target, &format!("{collection}/*"), &tokens, clients, pid, time)?;
-    let mut json = held.to_json();
-    json["command"] = json!("hold");
+    let guests = Guests::new(protocol, Topics::Same(format!("{collection}/*")), tokens, clients);
+    let held = Held::open(&target, guests, pid, time)?;
     let memory = held.kilobytes_per_client().map_or(String::new(), |kilobytes| format!(", {kilobytes:.2} KB each"));
-    print(&json, &format!("{clients} clients{memory}, {:.0} connects/s, {} lost", held.connect_rate(), held.lost));
+    let line = format!("{clients} clients{memory}, {:.0} connects/s, {} lost", held.connect_rate(), held.lost);
+    print("hold", held.to_json(), &line);
     Ok(())
 }
 
-fn fanout(mut options: Options) -> Result<()> {
+/// `fanout`, `sparse` and `owners`.
+fn watch(mut options: Options, scene: Scene) -> Result<()> {
     let target: Target = options.required("url")?;
     let clients = options.value("clients", 1000)?;
     let interval = Duration::from_millis(options.value("interval-ms", 200)?);
@@ -132,6 +169,7 @@ fn fanout(mut options: Options) -> Result<()> {
         other => return Err(format!("--mode: closed or paced, not {other}").into()),
     };
     let plan = fanout::Plan {
+        scene,
         events: options.value("events", 100)?,
         writers: options.value("writers", 4)?,
         pace,
@@ -139,73 +177,81 @@ fn fanout(mut options: Options) -> Result<()> {
         pid: options.optional("pid")?,
         limit: options.seconds("limit", 120.0)?,
     };
+    let protocol = protocol(&mut options, "sse")?;
     let tokens = tokens(&mut options)?;
     options.finish()?;
-    let mut crowd = Crowd::open(&target, &format!("{}/*", EVENTS.0), &tokens, clients)?;
+    if scene.has_users() && tokens.len() < clients {
+        return Err(format!("{clients} clients need as many --tokens, not {}", tokens.len()).into());
+    }
+    let mut crowd = Crowd::open(&target, Guests::new(protocol, scene.topics(), tokens, clients))?;
     let report = fanout::run(&mut crowd, &plan)?;
-    let mut json = report.to_json();
-    json["command"] = json!("fanout");
-    let cpu = report.cpu_micros_per_delivery().map_or(String::new(), |cpu| format!(", {cpu:.1} us of CPU each"));
-    print(
-        &json,
-        &format!(
-            "{:.0} deliveries/s to {clients} clients, p50 {:.1} ms, p99 {:.1} ms{cpu}; {} lost, {} repeated, {} late, {} orders",
-            report.deliveries_per_second(),
-            report.delivery.p50,
-            report.delivery.p99,
-            report.ledger.lost(),
-            report.ledger.repeated,
-            report.ledger.late,
-            report.ledger.orders(),
+    let (rate, cpu) = match scene {
+        Scene::Fanout => (
+            format!("{:.0} deliveries/s to {clients} clients", report.deliveries_per_second()),
+            report.cpu_micros_per_delivery().map(|cpu| format!(", {cpu:.1} us of CPU each")),
         ),
+        _ => (
+            format!("{:.0} events/s to one of {clients} clients", report.events_per_second()),
+            report.cpu_millis_per_event().map(|cpu| format!(", {cpu:.3} ms of CPU each")),
+        ),
+    };
+    let line = format!(
+        "{rate}, p50 {:.1} ms, p99 {:.1} ms, write p50 {:.1} ms{}; generator {:.0} % busy; {}",
+        report.delivery.p50,
+        report.delivery.p99,
+        report.write.p50,
+        cpu.unwrap_or_default(),
+        report.own_cpu_share() * 100.0,
+        report.ledger.summary(),
     );
+    print(&format!("{scene:?}").to_lowercase(), report.to_json(), &line);
     Ok(())
 }
 
-/// A crowd that has been idle for a while, and the memory that it takes in the server.
-pub(crate) struct Held {
-    pub(crate) crowd: Crowd,
-    pub(crate) lost: usize,
-    /// Of the server, in bytes, before the first and after the last client.
-    resident: Option<(u64, u64)>,
-    cpu: Option<Duration>,
+fn stall(mut options: Options) -> Result<()> {
+    let target: Target = options.required("url")?;
+    let plan = stall::Plan {
+        protocol: protocol(&mut options, "sse")?,
+        clients: options.value("clients", 1000)?,
+        events: options.value("events", 2000)?,
+        interval: Duration::from_millis(options.value("interval-ms", 40)?),
+        pid: options.optional("pid")?,
+        limit: options.seconds("limit", 120.0)?,
+    };
+    options.finish()?;
+    let report = stall::run(&target, &plan)?;
+    print("stall", report.to_json(), &report.summary());
+    Ok(())
 }
 
-impl Held {
-    pub(crate) fn open(
-        target: &Target,
-        topic: &str,
-        tokens: &[String],
-        clients: usize,
-        pid: Option<u32>,
-        time: Duration,
-    ) -> Result<Held> {
-        let before = pid.map(process::resident).transpose()?;
-        let cpu_before = pid.map(process::cpu_time).transpose()?;
-        let mut crowd = Crowd::open(target, topic, tokens, clients)?;
-        let cpu_after = pid.map(process::cpu_time).transpose()?;
-        crowd.listen(time, |_, _| {})?;
-        let resident = before.zip(pid.map(process::resident).transpose()?);
-        let cpu = cpu_before.zip(cpu_after).map(|(before, after)| after.saturating_sub(before));
-        Ok(Held { lost: crowd.lost(), crowd, resident, cpu })
-    }
+fn restart(mut options: Options) -> Result<()> {
+    let binary: PathBuf = options.required("binary")?;
+    let directory: PathBuf = options.value("dir", PathBuf::from("target/swarm"))?;
+    let plan = restart::Plan {
+        protocol: protocol(&mut options, "sse-resuming")?,
+        clients: options.value("clients", 10_000)?,
+        events: options.value("events", 10)?,
+    };
+    let pin = options.flag("pin")?;
+    options.finish()?;
+    let report = restart::run_alone(&binary, &directory, &plan, pin)?;
+    print("restart", report.to_json(), &report.summary());
+    Ok(())
+}
 
-    pub(crate) fn kilobytes_per_client(&self) -> Option<f64> {
-        let (before, after) = self.resident?;
-        Some((after as f64 - before as f64) / 1024.0 / self.crowd.len().max(1) as f64)
-    }
-
-    pub(crate) fn connect_rate(&self) -> f64 {
-        self.crowd.len() as f64 / self.crowd.opening.as_secs_f64()
-    }
-
-    pub(crate) fn to_json(&self) -> Value {
-        json!({
-            "clients": self.crowd.len(), "lost": self.lost, "first_loss": self.crowd.first_loss,
-            "rss_before_kb": self.resident.map(|(before, _)| before / 1024),
-            "rss_after_kb": self.resident.map(|(_, after)| after / 1024),
-            "kb_per_client": self.kilobytes_per_client(), "connects_per_second": self.connect_rate(),
-            "cpu_us_per_connect": self.cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / self.crowd.len().max(1) as f64),
-        })
-    }
+fn soak(mut options: Options) -> Result<()> {
+    let target: Target = options.required("url")?;
+    let minutes: f64 = options.value("minutes", 30.0)?;
+    let plan = soak::Plan {
+        protocol: protocol(&mut options, "sse-resuming")?,
+        clients: options.value("clients", 10_000)?,
+        time: Duration::try_from_secs_f64(minutes * 60.0)?,
+        churn: options.value("churn", 10.0)?,
+        writes: options.value("writes", 2.0)?,
+        pid: options.optional("pid")?,
+    };
+    options.finish()?;
+    let report = soak::run(&target, &plan)?;
+    print("soak", report.to_json(), &report.summary());
+    Ok(())
 }

@@ -1,17 +1,12 @@
 //! Headwater beside the reference, on this machine, now: both start from a data directory filled in the same way, and
 //! take turns, because a machine shared with others is not the same machine a minute later.
-//!
-//! A turn is two starts of the server: one for the HTTP operations, and a fresh one for the realtime clients, so that
-//! memory left from the former is not counted (or reused) for the latter. Every turn works on a new copy of the data.
 
-use crate::commands::Held;
-use crate::fanout::{self, Pace};
-use crate::fixture::{self, EVENTS};
-use crate::http;
-use crate::operation::{Operation, Requests};
+use crate::fixture::{self, Counts};
+use crate::operation::Operation;
 use crate::options::Options;
-use crate::server::{self, Server};
-use crate::table::{Goal, Good, Measure, markdown};
+use crate::scenario::{self, Scenario, Turn};
+use crate::server::{self, OWN_CORE, SERVER_CORE, Server};
+use crate::table::{Measure, markdown};
 use crate::{Result, process};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -19,40 +14,37 @@ use std::time::Duration;
 
 /// As many different callers as there are connections by default.
 const CALLERS: usize = 64;
-/// With `--pin`.
-const SERVER_CORE: usize = 0;
-const OWN_CORE: usize = 1;
-/// Busier than this share of a core, the generator may have been the limit.
-const BUSY: f64 = 0.85;
 /// The load average above which others are at work on this machine.
 const QUIET: f64 = 0.7;
 /// Answers of the two that differ more than this in size are not the same answers.
 const SAME_SIZE: f64 = 0.05;
-/// How long the clients are idle before memory is read.
-const SETTLE: Duration = Duration::from_secs(2);
 
-struct Setting {
+pub(crate) struct Setting {
+    scenarios: Vec<Scenario>,
     rounds: usize,
-    window: Duration,
-    connections: usize,
-    clients: usize,
-    events: usize,
-    interval: Duration,
-    rows: usize,
+    pub(crate) window: Duration,
+    pub(crate) connections: usize,
+    pub(crate) clients: usize,
+    pub(crate) events: usize,
+    pub(crate) interval: Duration,
+    pub(crate) rows: usize,
     superuser: bool,
     pin: bool,
 }
 
 /// One of the two.
-struct Side {
-    name: &'static str,
+pub(crate) struct Side {
+    pub(crate) name: &'static str,
+    pub(crate) is_reference: bool,
     binary: PathBuf,
-    /// Filled once, copied for every turn.
+    /// Filled once, copied for every scenario.
     template: PathBuf,
     work: PathBuf,
-    callers: Vec<String>,
+    /// The tokens of those who send HTTP requests, and of all users.
+    pub(crate) callers: Vec<String>,
+    pub(crate) users: Vec<String>,
     /// Mean size of an answer to each operation, in the last turn.
-    answers: Vec<f64>,
+    pub(crate) answers: Vec<f64>,
 }
 
 pub(crate) fn run(mut options: Options) -> Result<()> {
@@ -60,6 +52,7 @@ pub(crate) fn run(mut options: Options) -> Result<()> {
     let reference: PathBuf = options.required("reference")?;
     let directory: PathBuf = options.value("dir", PathBuf::from("target/swarm"))?;
     let setting = Setting {
+        scenarios: scenario::parse(&options.value("scenarios", "http,fanout".to_owned())?)?,
         rounds: options.value("rounds", 5)?,
         window: options.seconds("seconds", 4.0)?,
         connections: options.value("connections", 64)?,
@@ -76,8 +69,9 @@ pub(crate) fn run(mut options: Options) -> Result<()> {
     };
     options.finish()?;
     let limit = process::raise_file_limit()?;
-    if limit < setting.clients as u64 + 1000 {
-        return Err(format!("{} clients do not fit into {limit} file descriptors", setting.clients).into());
+    let clients = setting.scenarios.iter().map(|scenario| scenario.clients(&setting)).max().unwrap_or_default();
+    if limit < clients as u64 + 1000 {
+        return Err(format!("{clients} clients do not fit into {limit} file descriptors").into());
     }
     if let Some(missing) = [&reference, &headwater].into_iter().find(|binary| !binary.is_file()) {
         return Err(format!("{}: no such program", missing.display()).into());
@@ -97,27 +91,35 @@ pub(crate) fn run(mut options: Options) -> Result<()> {
     }
     let side = |name: &'static str, binary: PathBuf| Side {
         name,
+        is_reference: name == "reference",
         binary,
         template: directory.join(name).join("template"),
         work: directory.join(name).join("turn"),
         callers: Vec::new(),
+        users: Vec::new(),
         answers: Vec::new(),
     };
     let mut sides = [side("reference", reference), side("headwater", headwater)];
+    let counts = counts(&setting);
     for side in &mut sides {
-        eprintln!("{}: {} rows", side.name, setting.rows);
-        side.prepare(&setting).map_err(|error| format!("{}: {error}", side.name))?;
+        eprintln!("{}: {} rows, {} cells, {} users", side.name, counts.rows, counts.cells, counts.users);
+        side.prepare(&setting, counts).map_err(|error| format!("{}: {error}", side.name))?;
     }
-    let mut measures = measures(&setting);
+    let mut measures: Vec<Vec<Measure>> =
+        setting.scenarios.iter().map(|scenario| scenario.measures(&setting)).collect();
     for round in 0..setting.rounds {
-        // Who begins takes turns, too.
-        for which in [round % 2, 1 - round % 2] {
-            let side = &mut sides[which];
-            let values = side.turn(&setting, &mut faults);
-            let values = values.map_err(|error| format!("{}: {error}", side.name))?;
-            eprintln!("round {} of {}, {}: {:.1?}", round + 1, setting.rounds, side.name, values);
-            for (measure, value) in measures.iter_mut().zip(values) {
-                if which == 0 { &mut measure.reference } else { &mut measure.headwater }.push(value);
+        for (scenario, measures) in setting.scenarios.iter().zip(&mut measures) {
+            // Who begins takes turns, too.
+            for which in [round % 2, 1 - round % 2] {
+                let side = &mut sides[which];
+                let values = side.turn(*scenario, &setting, &mut faults);
+                let values = values.map_err(|error| format!("{}, {}: {error}", side.name, scenario.name()))?;
+                let round = format!("round {} of {}", round + 1, setting.rounds);
+                let shown: Vec<f64> = values.iter().flatten().copied().collect();
+                eprintln!("{round}, {}, {}: {shown:.2?}", scenario.name(), side.name);
+                for (measure, value) in measures.iter_mut().zip(values) {
+                    if which == 0 { &mut measure.reference } else { &mut measure.headwater }.extend(value);
+                }
             }
         }
     }
@@ -126,6 +128,7 @@ pub(crate) fn run(mut options: Options) -> Result<()> {
             faults.push(format!("{name}: answers of {a:.0} bytes from the reference, of {b:.0} from Headwater"));
         }
     }
+    let measures: Vec<Measure> = measures.into_iter().flatten().collect();
     println!("{}", markdown(&measures));
     for fault in &faults {
         println!("- {fault}");
@@ -135,109 +138,34 @@ pub(crate) fn run(mut options: Options) -> Result<()> {
     Ok(())
 }
 
-/// All lines of the table, in the order in which a turn yields their values.
-fn measures(setting: &Setting) -> Vec<Measure> {
-    let measure = |name: String, unit, good, goal| Measure {
-        name,
-        unit,
-        good,
-        goal,
-        reference: Vec::new(),
-        headwater: Vec::new(),
-    };
-    let mut measures = Vec::new();
-    for (operation, _, name) in Operation::ALL {
-        let goal = match operation {
-            Operation::Create | Operation::Update => Goal::Better(5.0),
-            Operation::Get => Goal::Better(6.0),
-            Operation::List => Goal::Better(2.0),
-            Operation::ListSkipTotal => Goal::Better(4.0),
-            Operation::ListExpand => Goal::None,
-        };
-        let at = format!("{name}, {} connections", setting.connections);
-        measures.push(measure(at.clone(), "requests/s", Good::High, goal));
-        measures.push(measure(at.clone(), "p99 ms", Good::Low, Goal::None));
-        measures.push(measure(at, "CPU us/request", Good::Low, Goal::None));
-    }
-    let to = |what: &str| format!("{what}, {} SSE clients", setting.clients);
-    measures.push(measure(to("memory, idle"), "KB/client", Good::Low, Goal::AtMost(12.0)));
-    measures.push(measure(to("opening"), "clients/s", Good::High, Goal::None));
-    measures.push(measure(to("lone event"), "CPU us/delivery", Good::Low, Goal::Better(3.0)));
-    measures.push(measure(to("lone event"), "p50 ms", Good::Low, Goal::None));
-    measures.push(measure(to("lone event"), "p99 ms", Good::Low, Goal::None));
-    measures
+/// What all scenarios of a run need.
+fn counts(setting: &Setting) -> Counts {
+    let callers = if setting.superuser { 0 } else { CALLERS };
+    setting.scenarios.iter().fold(Counts { users: callers, ..Counts::default() }, |sum, scenario| {
+        let needs = scenario.needs(setting);
+        Counts { rows: sum.rows.max(needs.rows), cells: sum.cells.max(needs.cells), users: sum.users.max(needs.users) }
+    })
 }
 
 impl Side {
-    fn prepare(&mut self, setting: &Setting) -> Result<()> {
+    fn prepare(&mut self, setting: &Setting, counts: Counts) -> Result<()> {
         if self.template.exists() {
             std::fs::remove_dir_all(&self.template)?;
         }
         server::create_data(&self.binary, &self.template)?;
+        if !self.is_reference {
+            server::use_bcrypt(&self.binary, &self.template)?;
+        }
         let server = Server::start(&self.binary, &self.template, None)?;
         let api = server.log_in()?;
-        let users = if setting.superuser { 0 } else { CALLERS };
-        self.callers = fixture::prepare(&api, setting.rows, users)?;
-        if setting.superuser {
-            self.callers.push(api.token);
-        }
+        self.users = fixture::prepare(&api, counts)?;
+        self.callers = if setting.superuser { vec![api.token] } else { self.users[..CALLERS].to_vec() };
         Ok(())
     }
 
-    /// One value for each of `measures`.
-    fn turn(&mut self, setting: &Setting, faults: &mut Vec<String>) -> Result<Vec<f64>> {
+    fn turn(&mut self, scenario: Scenario, setting: &Setting, faults: &mut Vec<String>) -> Result<Vec<Option<f64>>> {
         server::copy_data(&self.template, &self.work)?;
-        self.answers.clear();
-        let mut values = Vec::new();
-        let mut fault = |text: String| faults.push(format!("{}: {text}", self.name));
-        let core = setting.pin.then_some(SERVER_CORE);
-
-        let server = Server::start(&self.binary, &self.work, core)?;
-        let plan = http::Plan {
-            connections: setting.connections,
-            warmup: Duration::from_secs(1),
-            window: setting.window,
-            pid: Some(server.pid()),
-        };
-        for (operation, name, _) in Operation::ALL {
-            let callers = self.callers.clone();
-            let mut requests = Requests::new(server.target.clone(), operation, callers, setting.rows);
-            let tally = http::run(&server.target, &plan, &mut requests)?;
-            if let Some(error) = &tally.first_error {
-                fault(format!("{name}: {} errors, first {error}", tally.errors));
-            }
-            if tally.own_cpu_share() > BUSY {
-                fault(format!("{name}: the generator was {:.0} % busy", tally.own_cpu_share() * 100.0));
-            }
-            self.answers.push(tally.body_bytes);
-            values.extend([tally.rate(), tally.latency.p99, tally.cpu_micros_per_request().unwrap_or_default()]);
-        }
-        drop(server);
-
-        let server = Server::start(&self.binary, &self.work, core)?;
-        let pid = Some(server.pid());
-        let topic = format!("{}/*", EVENTS.0);
-        let mut held = Held::open(&server.target, &topic, &[], setting.clients, pid, SETTLE)?;
-        if held.lost > 0 {
-            fault(format!("{} idle clients lost", held.lost));
-        }
-        values.extend([held.kilobytes_per_client().unwrap_or_default(), held.connect_rate()]);
-        let plan = fanout::Plan {
-            events: setting.events,
-            writers: 1,
-            pace: Pace::Every(setting.interval),
-            token: String::new(),
-            pid,
-            limit: setting.interval * setting.events as u32 + Duration::from_secs(30),
-        };
-        let report = fanout::run(&mut held.crowd, &plan)?;
-        let ledger = &report.ledger;
-        if ledger.lost() + ledger.repeated + ledger.late + ledger.foreign > 0 {
-            let Value::Object(report) = report.to_json() else { return Err("a report is an object".into()) };
-            fault(format!("fan-out: {}", Value::Object(report)));
-        }
-        let cpu = report.cpu_micros_per_delivery().unwrap_or_default();
-        values.extend([cpu, report.delivery.p50, report.delivery.p99]);
-        Ok(values)
+        let mut server = Server::start(&self.binary, &self.work, setting.pin.then_some(SERVER_CORE))?;
+        scenario.run(&mut Turn { side: self, setting, faults }, &mut server)
     }
 }

@@ -1,6 +1,7 @@
-//! What each subscriber has received of a fan-out: nothing may be missing, come twice, or come in another order than it
-//! was written in. Pure bookkeeping; the fan-out feeds it.
+//! What each subscriber has received: nothing may be missing, come twice, come in another order than it was written in, or
+//! come to somebody whom it does not concern. Pure bookkeeping; `audience` feeds it.
 
+use serde_json::{Value, json};
 use std::collections::HashSet;
 
 /// What a writer puts into the record: who wrote, the how-manieth event of the run it is (from 0), and when it was due
@@ -40,7 +41,23 @@ fn number(digits: &[u8]) -> Option<u64> {
     })
 }
 
+/// Whom an event is for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Concerns {
+    Everybody,
+    /// One client, see `recipient`.
+    One,
+}
+
+/// The client that an event is for, if it is for one. Neighbours in time are no neighbours in the crowd, and everybody's
+/// turn comes: the factor is a prime.
+pub(crate) fn recipient(event: usize, clients: usize) -> usize {
+    event * 7919 % clients
+}
+
 pub(crate) struct Ledger {
+    concerns: Concerns,
+    clients: usize,
     writers: usize,
     events: usize,
     /// One bit per event, `words` of them per client.
@@ -55,14 +72,19 @@ pub(crate) struct Ledger {
     pub(crate) repeated: u64,
     /// Came after a later event of the same writer: the client has seen an older state after a newer one.
     pub(crate) late: u64,
+    /// Received by a client whom it does not concern.
+    pub(crate) leaked: u64,
     /// Marks that this run has not written.
     pub(crate) foreign: u64,
 }
 
 impl Ledger {
-    pub(crate) fn new(clients: usize, writers: usize, events: usize) -> Ledger {
+    /// For so many events at most.
+    pub(crate) fn new(concerns: Concerns, clients: usize, writers: usize, events: usize) -> Ledger {
         let words = events.div_ceil(64);
         Ledger {
+            concerns,
+            clients,
             writers,
             events,
             seen: vec![0; clients * words],
@@ -72,14 +94,24 @@ impl Ledger {
             received: 0,
             repeated: 0,
             late: 0,
+            leaked: 0,
             foreign: 0,
         }
+    }
+
+    /// So many events have been written in the end.
+    pub(crate) fn ends_with(&mut self, events: usize) {
+        self.events = events;
     }
 
     /// Whether this is a first delivery.
     pub(crate) fn note(&mut self, client: usize, mark: Mark) -> bool {
         if mark.writer >= self.writers || mark.event >= self.events {
             self.foreign += 1;
+            return false;
+        }
+        if self.concerns == Concerns::One && recipient(mark.event, self.clients) != client {
+            self.leaked += 1;
             return false;
         }
         let word = &mut self.seen[client * self.words + mark.event / 64];
@@ -102,11 +134,50 @@ impl Ledger {
     }
 
     pub(crate) fn expected(&self) -> u64 {
-        self.order.len() as u64 * self.events as u64
+        match self.concerns {
+            Concerns::Everybody => self.clients as u64 * self.events as u64,
+            Concerns::One => self.events as u64,
+        }
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        self.received >= self.expected()
     }
 
     pub(crate) fn lost(&self) -> u64 {
-        self.expected() - self.received
+        self.expected().saturating_sub(self.received)
+    }
+
+    /// How many of the events, all of which concern everybody, this client has received.
+    pub(crate) fn received_by(&self, client: usize) -> usize {
+        let seen = &self.seen[client * self.words..][..self.words];
+        seen.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// None lost, repeated, late, leaked or foreign.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.lost() + self.repeated + self.late + self.leaked + self.foreign == 0
+    }
+
+    pub(crate) fn to_json(&self) -> Value {
+        json!({
+            "events": self.events, "expected": self.expected(), "received": self.received, "lost": self.lost(),
+            "repeated": self.repeated, "late": self.late, "leaked": self.leaked, "foreign": self.foreign,
+            "orders": (self.concerns == Concerns::Everybody).then(|| self.orders()),
+        })
+    }
+
+    /// For people.
+    pub(crate) fn summary(&self) -> String {
+        let mut text = format!("{} lost, {} repeated, {} late", self.lost(), self.repeated, self.late);
+        match self.concerns {
+            Concerns::Everybody => text.push_str(&format!(", {} orders", self.orders())),
+            Concerns::One => text.push_str(&format!(", {} leaked", self.leaked)),
+        }
+        if self.foreign > 0 {
+            text.push_str(&format!(", {} foreign", self.foreign));
+        }
+        text
     }
 
     /// In how many different orders the clients have seen the events; 1 means that all agree.
@@ -137,7 +208,7 @@ mod tests {
 
     #[test]
     fn what_comes_once_and_in_order_is_clean() {
-        let mut ledger = Ledger::new(2, 2, 100);
+        let mut ledger = Ledger::new(Concerns::Everybody, 2, 2, 100);
         for client in 0..2 {
             for event in 0..100 {
                 assert!(ledger.note(client, mark(event % 2, event)));
@@ -148,7 +219,7 @@ mod tests {
 
     #[test]
     fn loss_repetition_and_lateness_are_told_apart() {
-        let mut ledger = Ledger::new(1, 1, 5);
+        let mut ledger = Ledger::new(Concerns::Everybody, 1, 1, 5);
         for event in [0, 2, 1, 1, 4] {
             ledger.note(0, mark(0, event));
         }
@@ -159,8 +230,30 @@ mod tests {
     }
 
     #[test]
+    fn an_event_for_one_is_a_leak_anywhere_else() {
+        let mut ledger = Ledger::new(Concerns::One, 10, 1, 3);
+        for event in 0..3 {
+            let client = recipient(event, 10);
+            assert!(!ledger.note((client + 1) % 10, mark(0, event)));
+            assert!(ledger.note(client, mark(0, event)));
+        }
+        assert_eq!((ledger.leaked, ledger.lost(), ledger.is_clean()), (3, 0, false));
+        let mut turns: Vec<_> = (0..10).map(|event| recipient(event, 10)).collect();
+        turns.sort_unstable();
+        assert!(turns.into_iter().eq(0..10));
+    }
+
+    #[test]
+    fn a_run_may_end_early() {
+        let mut ledger = Ledger::new(Concerns::Everybody, 2, 1, 100);
+        (0..70).for_each(|event| assert!(ledger.note(0, mark(0, event))));
+        ledger.ends_with(70);
+        assert_eq!((ledger.lost(), ledger.received_by(0), ledger.received_by(1)), (70, 70, 0));
+    }
+
+    #[test]
     fn writers_may_interleave_but_then_the_clients_disagree() {
-        let mut ledger = Ledger::new(2, 2, 2);
+        let mut ledger = Ledger::new(Concerns::Everybody, 2, 2, 2);
         for (client, events) in [(0, [0, 1]), (1, [1, 0])] {
             for event in events {
                 ledger.note(client, mark(event, event));

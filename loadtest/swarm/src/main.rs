@@ -5,6 +5,8 @@
 //! what it measures. A command prints one JSON line to stdout and one line for people to stderr.
 
 mod api;
+mod audience;
+mod client;
 mod commands;
 mod compare;
 mod connection;
@@ -12,6 +14,7 @@ mod crowd;
 mod events;
 mod fanout;
 mod fixture;
+mod hold;
 mod http;
 mod latency;
 mod ledger;
@@ -20,10 +23,17 @@ mod options;
 mod process;
 mod request;
 mod response;
+mod restart;
+mod scenario;
+mod scene;
 mod server;
+mod soak;
 mod socket;
+mod stall;
 mod table;
+mod websocket;
 mod wire;
+mod writers;
 
 /// A run either completes or stops with a sentence for the person who started it; nobody handles the kinds apart.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;

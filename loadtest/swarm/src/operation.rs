@@ -58,16 +58,7 @@ pub(crate) struct Requests {
 
 impl Requests {
     pub(crate) fn new(target: Target, operation: Operation, tokens: Vec<String>, rows: usize) -> Requests {
-        Requests {
-            target,
-            operation,
-            tokens,
-            rows,
-            sent: 0,
-            random: Random(0x5DEE_CE66),
-            path: Vec::new(),
-            body: Vec::new(),
-        }
+        Requests { target, operation, tokens, rows, sent: 0, random: Random::new(), path: Vec::new(), body: Vec::new() }
     }
 }
 
@@ -109,10 +100,14 @@ impl Work for Requests {
 }
 
 /// xorshift64*: which row comes next need not be a secret, but must be the same for every server.
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn new() -> Random {
+        Random(0x5DEE_CE66)
+    }
+
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;

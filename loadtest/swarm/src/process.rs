@@ -31,11 +31,20 @@ fn read_clock(clock: libc::clockid_t) -> io::Result<Duration> {
 
 /// Resident memory in bytes. That of the kernel for its sockets is not in it.
 pub(crate) fn resident(pid: u32) -> Result<u64> {
+    memory(pid, "VmRSS:")
+}
+
+/// The most that it has ever been.
+pub(crate) fn peak_resident(pid: u32) -> Result<u64> {
+    memory(pid, "VmHWM:")
+}
+
+fn memory(pid: u32, which: &str) -> Result<u64> {
     let status =
         std::fs::read_to_string(format!("/proc/{pid}/status")).map_err(|error| format!("process {pid}: {error}"))?;
     let kilobytes = status
         .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok())
+        .find_map(|line| line.strip_prefix(which)?.trim().strip_suffix(" kB")?.parse::<u64>().ok())
         .ok_or_else(|| format!("process {pid} has no memory"))?;
     Ok(kilobytes * 1024)
 }
@@ -81,6 +90,7 @@ mod tests {
     fn a_process_knows_itself() {
         let pid = std::process::id();
         assert!(resident(pid).unwrap() > 100_000);
+        assert!(peak_resident(pid).unwrap() >= resident(pid).unwrap() / 2);
         assert!(cpu_time(pid).unwrap() > Duration::ZERO);
         assert!(own_cpu_time() >= cpu_time(pid).unwrap() / 2);
     }

@@ -20,11 +20,25 @@ impl Target {
 
     /// Writes a request. An empty token is left out; a body is JSON.
     pub(crate) fn write(&self, out: &mut Vec<u8>, method: &str, path: &str, token: &str, body: Option<&[u8]>) {
+        self.write_with(out, method, path, token, "", body);
+    }
+
+    /// The same with more header lines, each with its end.
+    pub(crate) fn write_with(
+        &self,
+        out: &mut Vec<u8>,
+        method: &str,
+        path: &str,
+        token: &str,
+        headers: &str,
+        body: Option<&[u8]>,
+    ) {
         // Writing to a Vec cannot fail.
         let _ = write!(out, "{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.host);
         if !token.is_empty() {
             let _ = write!(out, "Authorization: {token}\r\n");
         }
+        out.extend_from_slice(headers.as_bytes());
         match body {
             Some(body) => {
                 let _ = write!(out, "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());

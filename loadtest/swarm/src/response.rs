@@ -135,6 +135,8 @@ impl Response {
             }
         }
         self.state = match (self.status, length) {
+            // What follows is no longer HTTP.
+            (101, _) => State::Done,
             (100..=199, _) => State::Head,
             (204 | 304, _) => State::Done,
             _ if chunked => State::ChunkSize { size: 0, extension: false },
@@ -243,6 +245,14 @@ mod tests {
         assert!(response.end());
         assert_eq!(body, b"abc");
         assert!(!Response::new().end());
+    }
+
+    #[test]
+    fn an_upgrade_ends_with_its_head() {
+        let mut response = Response::new();
+        let head = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\r\n";
+        assert_eq!(response.feed(&[&head[..], b"\x81\x02{}"].concat(), |_| {}).unwrap(), head.len());
+        assert_eq!((response.status, response.is_done()), (101, true));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// One source address has some 28,000 ports, and connecting becomes slow when half of them are taken.
@@ -17,8 +17,13 @@ pub(crate) fn source(server: Ipv4Addr, index: usize) -> Ipv4Addr {
     }
 }
 
+/// A client that will stall has little room for what arrives, and takes it in small pieces: otherwise the kernel's own
+/// buffers would keep some 700 kB for it, and the server would have nothing to keep.
+const NARROW_BUFFER: libc::c_int = 4096;
+const NARROW_SEGMENT: libc::c_int = 128;
+
 /// Begins to connect. The stream becomes writable when it is connected.
-pub(crate) fn connect(to: SocketAddrV4, from: Ipv4Addr) -> io::Result<TcpStream> {
+pub(crate) fn connect(to: SocketAddrV4, from: Ipv4Addr, narrow: bool) -> io::Result<TcpStream> {
     // SAFETY: a plain system call; the descriptor it returns belongs to nobody else.
     let stream = unsafe {
         let descriptor =
@@ -27,19 +32,14 @@ pub(crate) fn connect(to: SocketAddrV4, from: Ipv4Addr) -> io::Result<TcpStream>
     };
     stream.set_nodelay(true)?;
     let descriptor = stream.as_raw_fd();
+    if narrow {
+        // Before it connects, because then the peer is told of both.
+        set_option(descriptor, libc::SOL_SOCKET, libc::SO_RCVBUF, NARROW_BUFFER)?;
+        set_option(descriptor, libc::IPPROTO_TCP, libc::TCP_MAXSEG, NARROW_SEGMENT)?;
+    }
     if !from.is_unspecified() {
         // The port is then chosen when connecting, per destination, and not reserved for the source address alone.
-        let on: libc::c_int = 1;
-        // SAFETY: the option is an int, and its address and size are those of `on`.
-        checked(unsafe {
-            libc::setsockopt(
-                descriptor,
-                libc::IPPROTO_IP,
-                libc::IP_BIND_ADDRESS_NO_PORT,
-                (&raw const on).cast(),
-                size_of_val(&on) as libc::socklen_t,
-            )
-        })?;
+        set_option(descriptor, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)?;
         with_address(SocketAddrV4::new(from, 0), |address, size| {
             // SAFETY: `address` points to a sockaddr_in of that size.
             unsafe { libc::bind(descriptor, address, size) }
@@ -53,6 +53,12 @@ pub(crate) fn connect(to: SocketAddrV4, from: Ipv4Addr) -> io::Result<TcpStream>
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
         _ => Ok(stream),
     }
+}
+
+fn set_option(descriptor: RawFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    let (address, size) = (&raw const value, size_of_val(&value) as libc::socklen_t);
+    // SAFETY: the option is an int, and its address and size are those of `value`.
+    checked(unsafe { libc::setsockopt(descriptor, level, option, address.cast(), size) }).map(drop)
 }
 
 fn with_address(
@@ -97,6 +103,11 @@ impl Epoll {
     pub(crate) fn watch_writes(&self, stream: &TcpStream, token: u64, writes: bool) -> io::Result<()> {
         let interest = if writes { libc::EPOLLIN | libc::EPOLLOUT } else { libc::EPOLLIN };
         self.control(libc::EPOLL_CTL_MOD, stream, token, interest)
+    }
+
+    /// Whether to watch for anything at all.
+    pub(crate) fn watch_reads(&self, stream: &TcpStream, token: u64, reads: bool) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, stream, token, if reads { libc::EPOLLIN } else { 0 })
     }
 
     fn control(&self, operation: libc::c_int, stream: &TcpStream, token: u64, interest: libc::c_int) -> io::Result<()> {

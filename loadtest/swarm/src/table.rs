@@ -10,6 +10,8 @@ pub(crate) enum Goal {
     Better(f64),
     /// Headwater at or below this value, whatever the reference does.
     AtMost(f64),
+    /// The same at or above.
+    AtLeast(f64),
     None,
 }
 
@@ -19,7 +21,7 @@ pub(crate) enum Good {
     Low,
 }
 
-/// One line: a value for each round, from both servers.
+/// One line: a value for each round, from both servers. None from one that cannot do such a thing.
 pub(crate) struct Measure {
     pub(crate) name: String,
     pub(crate) unit: &'static str,
@@ -30,18 +32,29 @@ pub(crate) struct Measure {
 }
 
 impl Measure {
+    pub(crate) fn new(name: String, unit: &'static str, good: Good, goal: Goal) -> Measure {
+        Measure { name, unit, good, goal, reference: Vec::new(), headwater: Vec::new() }
+    }
+
     /// Above 1: Headwater is better. The ratio of the medians.
     pub(crate) fn better_by(&self) -> f64 {
         let (reference, headwater) = (median(&self.reference), median(&self.headwater));
         let (over, under) = if self.good == Good::High { (headwater, reference) } else { (reference, headwater) };
+        if self.reference.is_empty() || self.headwater.is_empty() {
+            return f64::NAN;
+        }
         // Below what can be measured, nothing is better than anything.
         if under.abs() < 1e-9 { f64::NAN } else { over / under }
     }
 
     fn is_met(&self) -> Option<bool> {
+        if self.headwater.is_empty() {
+            return None;
+        }
         match self.goal {
             Goal::Better(factor) => Some(self.better_by() >= factor),
             Goal::AtMost(bound) => Some(median(&self.headwater) <= bound),
+            Goal::AtLeast(bound) => Some(median(&self.headwater) >= bound),
             Goal::None => None,
         }
     }
@@ -50,17 +63,14 @@ impl Measure {
         let goal = match self.goal {
             Goal::Better(factor) => format!(">= {factor}x"),
             Goal::AtMost(bound) => format!("<= {bound} {}", self.unit),
+            Goal::AtLeast(bound) => format!(">= {bound} {}", self.unit),
             Goal::None => String::new(),
         };
         let met = self.is_met().map_or("", |met| if met { "yes" } else { "NO" });
-        format!(
-            "| {}, {} | {} | {} | {:.2}x | {goal} | {met} |",
-            self.name,
-            self.unit,
-            range(&self.reference),
-            range(&self.headwater),
-            self.better_by(),
-        )
+        let better = self.better_by();
+        let better = if better.is_nan() { "-".to_owned() } else { format!("{better:.2}x") };
+        let (reference, headwater) = (range(&self.reference), range(&self.headwater));
+        format!("| {}, {} | {reference} | {headwater} | {better} | {goal} | {met} |", self.name, self.unit)
     }
 
     pub(crate) fn to_json(&self) -> Value {
@@ -117,6 +127,15 @@ mod tests {
         assert_eq!(measure(Good::Low, Goal::Better(3.0)).is_met(), Some(false));
         assert_eq!(measure(Good::Low, Goal::AtMost(40.0)).is_met(), Some(true));
         assert_eq!(measure(Good::Low, Goal::AtMost(39.0)).is_met(), Some(false));
+    }
+
+    #[test]
+    fn what_the_reference_cannot_do_is_left_open() {
+        let mut measure = measure(Good::High, Goal::AtLeast(40.0));
+        measure.reference.clear();
+        assert_eq!(measure.row(), "| a, ms | - | 40.0 (30.0 to 500) | - | >= 40 ms | yes |");
+        measure.headwater.clear();
+        assert_eq!(measure.row(), "| a, ms | - | - | - | >= 40 ms |  |");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! A non-blocking connection under the epoll set: what is to be sent goes out as the socket takes it, what arrives is
-//! read into the caller's buffer. It knows bytes only; `connection` and `crowd` make HTTP of them.
+//! read into the caller's buffer. It knows bytes only; `connection` and `client` make messages of them.
 
 use crate::Result;
 use crate::socket::{self, Epoll};
@@ -17,7 +17,18 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn open(epoll: &Epoll, to: SocketAddrV4, from: Ipv4Addr, token: u64) -> io::Result<Wire> {
-        let stream = socket::connect(to, from)?;
+        Wire::open_with(epoll, to, from, token, false)
+    }
+
+    /// With little room for what arrives, if `narrow`.
+    pub(crate) fn open_with(
+        epoll: &Epoll,
+        to: SocketAddrV4,
+        from: Ipv4Addr,
+        token: u64,
+        narrow: bool,
+    ) -> io::Result<Wire> {
+        let stream = socket::connect(to, from, narrow)?;
         epoll.add(&stream, token)?;
         Ok(Wire { stream, token, out: Vec::new(), sent: 0, watched: false })
     }
@@ -55,6 +66,11 @@ impl Wire {
             self.watched = pending;
         }
         Ok(())
+    }
+
+    /// Whether to leave alone what arrives.
+    pub(crate) fn stall(&self, epoll: &Epoll, stalled: bool) -> io::Result<()> {
+        epoll.watch_reads(&self.stream, self.token, !stalled)
     }
 
     /// What has arrived; nothing in it means that the peer has closed. None: nothing yet.
