@@ -265,16 +265,15 @@ class Session {
 
   async setToken(token) {
     if (token === this.#token) return;
-    const { connection, users } = this.#shared;
-    const before = this.#key;
+    const [left, key] = [this.#shared, this.#key];
+    const { connection } = left;
     this.#token = token;
-    if (users === 1 && !this.#pool.has(this.#key)) {
+    if (left.users === 1 && !this.#pool.has(this.#key)) {
       // The socket is nobody else's: it changes hands.
-      this.#pool.delete(before);
-      this.#pool.set(this.#key, this.#shared);
+      this.#pool.delete(key);
+      this.#pool.set(this.#key, left);
       return connection.setToken(token);
     }
-    const left = this.#shared;
     // A new connection goes on where the last one is.
     this.#join(connection.position);
     const added = [...this.#texts].map((text) => {
@@ -284,7 +283,7 @@ class Session {
       ready?.resolve(again);
       return again;
     });
-    part(this.#pool, before, left);
+    part(this.#pool, key, left);
     await Promise.allSettled(added);
   }
 
@@ -522,9 +521,9 @@ class Connection {
     const all = [...this.#topics.values()];
     all.forEach((topic) => topic.mark());
     // Live queries begin with a snapshot each time.
-    const resumed = all.filter((topic) => topic.resumes && !topic.view);
     const since = this.#floor ?? this.position;
-    if (resumed.length > 0 && since) this.#resume(transport, resumed, since);
+    const resumed = all.filter((topic) => since && topic.resumes && !topic.view);
+    if (resumed.length > 0) this.#resume(transport, resumed, since);
     else this.position = parsePosition(seq);
     all.filter((topic) => !resumed.includes(topic)).forEach((topic) => this.#subscribe(topic));
   }
@@ -638,6 +637,9 @@ function deferred() {
 
 // --- transports ---
 
+// How the messages of topics begin. What follows is the message's own, which may have members of the same names.
+const EVENT = /^{"type":"event","topic":("(?:[^"\\]|\\.)*"),"seq":"([^"]*)",?/;
+
 class Socket {
   bytes = MESSAGE_BYTES;
   #owner;
@@ -695,12 +697,12 @@ class Socket {
   #message(text) {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    const { type, topic, id, seq, ...rest } = JSON.parse(text);
-    if (type === "event") {
-      // The `id` of an event is its own, as that of a live query's `leave`.
-      const event = id === undefined ? rest : { ...rest, id };
-      return this.#owner.event(topic, seq, event, text.slice(text.indexOf(seq) + seq.length));
+    const event = EVENT.exec(text);
+    if (event) {
+      const content = `{${text.slice(event[0].length)}`;
+      return this.#owner.event(JSON.parse(event[1]), event[2], JSON.parse(content), content);
     }
+    const { type, id, seq, ...rest } = JSON.parse(text);
     if (type === "connect") return this.#owner.opened(this, seq);
     if (type === "position") return this.#owner.moved(seq);
     if (type === "reset") return this.#owner.reset(seq, rest.reason);

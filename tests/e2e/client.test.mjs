@@ -1,6 +1,8 @@
 // headwater.js in a real browser, against a server that is killed now and then.
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
+import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
 import { isDeepStrictEqual } from "node:util";
 
@@ -285,6 +287,37 @@ test("a closed client takes nothing more", limits, async (t) => {
   });
   assert.equal(message, "The client is closed.");
   await eventually(async () => (await clients()).webSocket === 0);
+});
+
+// Node has WebSockets without being asked since version 22.
+test("the client runs in Node too", { timeout: limits.timeout, skip: isReference }, async (t) => {
+  const server = await Server.start();
+  t.after(() => server.remove());
+  const { token } = await server.request("POST", "/api/collections/_superusers/auth-with-password", {
+    identity: superuser.email,
+    password: superuser.password,
+  });
+  const code = await readFile(new URL("../../static/headwater.js", import.meta.url), "base64");
+  const script = `
+    import { Headwater } from "data:text/javascript;base64,${code}";
+    const hw = new Headwater("${server.url}", { token: "${token}" });
+    await hw.subscribe("users/*", ({ record }) => console.log(record.name));
+    console.log("listening");`;
+  const node = spawn(process.execPath, ["--experimental-websocket", "--input-type=module"], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  t.after(() => node.kill());
+  node.stdin.end(script);
+  const lines = createInterface({ input: node.stdout })[Symbol.asyncIterator]();
+  const line = async () => (await lines.next()).value;
+  assert.equal(await line(), "listening");
+  const user = (name) =>
+    server.write("users", { name, email: `${name}@example.com`, password: "12345678", passwordConfirm: "12345678" }, token);
+  await user("one");
+  assert.equal(await line(), "one");
+  await server.away(() => user("two"));
+  await user("three");
+  assert.deepEqual([await line(), await line()], ["two", "three"]);
 });
 
 test("the page in docs/realtime.md works from another origin", limits, async (t) => {

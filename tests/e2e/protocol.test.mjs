@@ -235,6 +235,22 @@ test("a token is said first, and again when it changes", async (t) => {
   await socket.grant(1, { type: "subscribe", topics: ["b/*"] });
 });
 
+test("messages that extensions send may have any members, and are never taken for repeats", async (t) => {
+  const { hw, socket } = await subscribed(t, ["a/*", "b/*"]);
+  const heard = new Queue();
+  const asked = hw.subscribe('chat "1"', heard.put);
+  await socket.grant(10);
+  await asked;
+  const say = (socket) =>
+    socket.onmessage({ data: '{"type":"event","topic":"chat \\"1\\"","seq":"e:10","type":"typing","topic":{"id":1},"id":7}' });
+  say(socket);
+  say(socket);
+  const next = await cut(socket);
+  say(next);
+  const message = { type: "typing", topic: { id: 1 }, id: 7, seq: "e:10" };
+  assert.deepEqual(await heard.take(3), [message, message, message]);
+});
+
 test("a callback that throws does not stop the others", async (t) => {
   const reported = new Queue();
   globalThis.reportError = reported.put;
