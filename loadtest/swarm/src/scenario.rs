@@ -257,7 +257,10 @@ fn http_measures(setting: &Setting) -> Vec<Measure> {
 
 impl Turn<'_> {
     fn fault(&mut self, text: String) {
-        self.faults.push(format!("{}: {text}", self.side.name));
+        let fault = format!("{}: {text}", self.side.name);
+        // Not only at the end, which a run may not live to see.
+        eprintln!("- {fault}");
+        self.faults.push(fault);
     }
 
     fn busy(&mut self, what: &str, share: f64) {
