@@ -24,6 +24,8 @@ const BUSY: f64 = 0.85;
 const SETTLE: Duration = Duration::from_secs(2);
 /// After so long a closed loop writes nothing more.
 const LIMIT: Duration = Duration::from_secs(60);
+/// As many for both: the more events wait for a client, the more of them leave in one write.
+const BURST: usize = 20;
 const BURST_WRITERS: usize = 4;
 /// Where an event concerns one client.
 const WRITERS: usize = 16;
@@ -191,8 +193,7 @@ impl Scenario {
             }
             Burst => {
                 let mut held = turn.hold(server, Protocol::Sse, Scene::Fanout, clients, false)?;
-                let events = if reference { 20 } else { 100 };
-                let report = turn.fanout(&mut held, "burst", events, BURST_WRITERS, Pace::Closed, pid)?;
+                let report = turn.fanout(&mut held, "burst", BURST, BURST_WRITERS, Pace::Closed, pid)?;
                 Ok(vec![
                     Some(report.deliveries_per_second()),
                     report.cpu_micros_per_delivery(),
@@ -201,7 +202,7 @@ impl Scenario {
             }
             Sparse => turn.one(server, Scene::Sparse, if reference { 200 } else { 20_000 }),
             Owners => turn.one(server, Scene::Owners, if reference { 5 } else { 5000 }),
-            Join => turn.one(server, Scene::Join, if reference { 5 } else { 2000 }),
+            Join => turn.one(server, Scene::Join, if reference { 5 } else { 500 }),
             Stall => turn.stall(server, clients),
             Restart => turn.restart(server, clients),
             WebSocket if reference => Ok(vec![None; 6]),
@@ -210,7 +211,7 @@ impl Scenario {
                 let mut values = vec![held.kilobytes_per_client(), Some(held.connect_rate())];
                 let pace = Pace::Every(turn.setting.interval);
                 let lone = turn.fanout(&mut held, "WebSockets", turn.setting.events, 1, pace, pid)?;
-                let burst = turn.fanout(&mut held, "WebSockets", 100, BURST_WRITERS, Pace::Closed, pid)?;
+                let burst = turn.fanout(&mut held, "WebSockets", BURST, BURST_WRITERS, Pace::Closed, pid)?;
                 values.extend([lone.cpu_micros_per_delivery(), Some(lone.delivery.p99)]);
                 values.extend([Some(burst.deliveries_per_second()), burst.cpu_micros_per_delivery()]);
                 Ok(values)
@@ -256,7 +257,10 @@ fn http_measures(setting: &Setting) -> Vec<Measure> {
 
 impl Turn<'_> {
     fn fault(&mut self, text: String) {
-        self.faults.push(format!("{}: {text}", self.side.name));
+        let fault = format!("{}: {text}", self.side.name);
+        // Not only at the end, which a run may not live to see.
+        eprintln!("- {fault}");
+        self.faults.push(fault);
     }
 
     fn busy(&mut self, what: &str, share: f64) {
