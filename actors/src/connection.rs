@@ -146,7 +146,12 @@ impl Sink for Outlet {
         if self.blocked.get() || self.broken.get() {
             return;
         }
-        match waiting.write(|pieces| self.stream.try_write_vectored(pieces)) {
+        let written = waiting.write(|pieces| match pieces {
+            // Cheaper than a list of one.
+            [piece] => self.stream.try_write(piece),
+            pieces => self.stream.try_write_vectored(pieces),
+        });
+        match written {
             Ok(()) => return,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.blocked.set(true),
             Err(_) => self.broken.set(true),

@@ -132,7 +132,15 @@ impl SubscriptionState {
     /// Hands what waits to `write`, several frames at a time, until nothing waits or `write` fails. `write` says how many
     /// bytes it took.
     pub fn write(&mut self, mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>) -> io::Result<()> {
-        while !self.queue.is_empty() {
+        while let Some(first) = self.queue.front() {
+            // Nearly always there is one.
+            if self.queue.len() == 1 {
+                match write(&[IoSlice::new(first)])? {
+                    0 => return Err(io::ErrorKind::WriteZero.into()),
+                    written => self.written(written),
+                }
+                continue;
+            }
             let mut pieces = [IoSlice::new(&[]); PIECES];
             let count = pieces.iter_mut().zip(&self.queue).map(|(piece, frame)| *piece = IoSlice::new(frame)).count();
             match write(&pieces[..count])? {

@@ -91,7 +91,9 @@ impl<'a, A: Audience> Post<'a, A> {
                 shares.push(Share { text, members, deliveries: vec![place], mixed: Vec::new() });
             }
         }
-        for member in shares.iter().flat_map(|share| concerned(share.members, commit)) {
+        // Where only one interest is concerned nobody needs to be counted.
+        let counted = if shares.len() > 1 { &shares[..] } else { &[] };
+        for member in counted.iter().flat_map(|share| concerned(share.members, commit)) {
             member.subscription.concerned.set(member.subscription.concerned.get() + 1);
         }
         let mut any_mixed = false;
@@ -138,8 +140,10 @@ impl<'a, A: Audience> Post<'a, A> {
                 }
             }
         }
-        for member in shares.iter().flat_map(|share| concerned(share.members, commit)) {
-            member.subscription.concerned.set(0);
+        if shares.len() > 1 {
+            for member in shares.iter().flat_map(|share| concerned(share.members, commit)) {
+                member.subscription.concerned.set(0);
+            }
         }
     }
 
