@@ -69,7 +69,9 @@ export interface ChangeEvent<R = RecordModel> {
 export type LiveEvent<R = RecordModel> =
   | { action: "snapshot"; items: R[]; page: number; perPage: number; totalItems: number; totalPages: number; seq?: string }
   | { action: "enter" | "change"; record: R; seq?: string }
-  | { action: "leave"; id: string; seq?: string };
+  | { action: "leave"; id: string; seq?: string }
+  /** The query cannot be read; nothing follows. */
+  | { action: "error"; message: string; seq?: string };
 
 /** Ends a subscription; settles when the server has acknowledged. */
 export type Unsubscribe = () => Promise<void>;

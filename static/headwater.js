@@ -56,7 +56,7 @@ export class Headwater {
     return this.#listen(topicText(topic, options), { callback: (_, event) => callback(event), onReset });
   }
 
-  // A query that keeps its result up to date.
+  // A query that keeps its result up to date. An event `error` says that the query cannot be read.
   live(collection, given, callback) {
     const { onReset, ...options } = given ?? {};
     // Records are told apart by their id, and put in order by what they are sorted by.
@@ -108,7 +108,7 @@ export class Headwater {
   #event = (text, event) => {
     const topic = this.#topics.get(text);
     if (!topic || (topic.view && !topic.view.apply(event))) return;
-    for (const { callback } of [...topic.subscribers]) call(callback, topic.view?.records, event);
+    for (const { callback } of [...topic.subscribers]) call(callback, topic.view && (topic.view.records ?? []), event);
   };
 
   // Of one topic, or of all.
@@ -163,6 +163,10 @@ class View {
     if (action === "snapshot") {
       this.#page = page;
       this.records = items;
+      return true;
+    }
+    if (action === "error") {
+      this.records = undefined;
       return true;
     }
     if (!this.records) return false;

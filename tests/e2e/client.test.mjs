@@ -172,6 +172,24 @@ for (const kind of kinds) {
       assert.deepEqual(await events.take(2), [{ text: "+ä 1" }, { text: "+ä 2" }]);
     });
 
+    test(`a live query keeps its result up to date (${kind.name})`, async (t) => {
+      const { page, events } = await open(t, kind);
+      const text = (name) => `live ${kinds.indexOf(kind)} ${name}`;
+      await page.evaluate(async (filter) => {
+        const show = (records, { action }) => told([action, ...records.map(({ text }) => text)]);
+        await hw.live("messages", { filter, sort: "-text", perPage: 2 }, show);
+        await hw.live("nothing", {}, show);
+      }, `text ~ '${text("")}%'`);
+      const begin = [await events.next(), await events.next()];
+      assert.deepEqual(begin.sort(), [["error"], ["snapshot"]]);
+      await write(text("a"));
+      assert.deepEqual(await events.next(), ["enter", text("a")]);
+      await write(text("c"));
+      assert.deepEqual(await events.next(), ["enter", text("c"), text("a")]);
+      await write("not this one", text("b"));
+      assert.deepEqual(await events.take(2), [["leave", text("c")], ["enter", text("c"), text("b")]]);
+    });
+
     test(`who asks follows the SDK's instance (${kind.name})`, async (t) => {
       const { page, events } = await open(t, kind);
       // The page's policy lets no foreign script in; this way it is none.
