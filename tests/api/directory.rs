@@ -140,7 +140,15 @@ fn told_by(server: &Server) -> Vec<(String, Json)> {
         "/api/collections/live_titles/records?sort=title".to_owned(),
         "/api/collections/made_here/records?expand=tag.everything_via_tags".to_owned(),
     ];
-    paths.into_iter().map(|path| (path.clone(), superuser.get(&path).ok())).collect()
+    let answer = |path: &str| {
+        let mut answer = superuser.get(path).ok();
+        // What is Headwater's alone has a key of its own.
+        if path == "/api/settings" {
+            answer.as_object_mut().unwrap().remove("headwater");
+        }
+        answer
+    };
+    paths.into_iter().map(|path| (path.clone(), answer(&path))).collect()
 }
 
 #[test]
