@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::{App, Config};
 use crate::auth::installer;
@@ -27,6 +27,8 @@ pub fn run(config: Config, options: Options) -> Result<(), Box<dyn Error>> {
 }
 
 async fn serve(config: Config, address: &str) -> Result<(), Box<dyn Error>> {
+    // Before anybody knows that we are there: who is asked to stop stops in peace.
+    let stop = Signals::listen()?;
     let app = App::open(config)?;
     let (server, bound) =
         http::server::bind(app.clone(), address).map_err(|error| format!("could not listen on {address}: {error}"))?;
@@ -40,7 +42,7 @@ async fn serve(config: Config, address: &str) -> Result<(), Box<dyn Error>> {
         Err(error) => log::error!("no superuser exists, and the installer's account could not be made: {error}"),
     }
 
-    terminated().await?;
+    stop.come().await;
     app.realtime.shutdown().await;
     handle.stop(true).await;
     running.await??;
@@ -62,13 +64,23 @@ fn announce_installer(base: &str, token: &str) {
     println!("or stop the server and run: headwater superuser upsert EMAIL PASSWORD");
 }
 
-async fn terminated() -> std::io::Result<()> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// What asks the server to stop.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Signals> {
+        Ok(Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
-    Ok(())
+
+    async fn come(mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 /// Every client is an open file: takes as many as the system lets us have.
