@@ -147,8 +147,11 @@ impl Sink for Outlet {
             return;
         }
         let written = waiting.write(|pieces| match pieces {
-            // Cheaper than a list of one.
-            [piece] => self.stream.try_write(piece),
+            // Nearly always: the kernel is asked at once, without what tokio knows of the socket.
+            [piece] => match SockRef::from(&self.stream).send(piece) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.stream.try_write(piece),
+                sent => sent,
+            },
             pieces => self.stream.try_write_vectored(pieces),
         });
         match written {

@@ -81,10 +81,39 @@ pub(crate) enum Tick {
     End(Ending),
 }
 
+/// Frames in order. One frame has its place here without an allocation: nearly always it is the only one.
+#[derive(Clone, Debug, Default)]
+struct Waiting {
+    first: Option<Frame>,
+    /// Empty where there is no first one.
+    rest: VecDeque<Frame>,
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    fn push(&mut self, frame: Frame) {
+        match &self.first {
+            None => self.first = Some(frame),
+            Some(_) => self.rest.push_back(frame),
+        }
+    }
+
+    fn pop(&mut self) {
+        self.first = self.rest.pop_front();
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Frame> {
+        self.first.iter().chain(&self.rest)
+    }
+}
+
 /// The queue of one client.
 #[derive(Clone, Debug, Default)]
 pub struct SubscriptionState {
-    queue: VecDeque<Frame>,
+    queue: Waiting,
     /// The sum of the queue.
     bytes: usize,
     /// The first frame was sent in part.
@@ -116,7 +145,7 @@ impl SubscriptionState {
         let first = self.queue.is_empty();
         self.bytes += frame.len();
         (self.quiet, self.idle) = (0, 0);
-        self.queue.push_back(frame);
+        self.queue.push(frame);
         if first { Pushed::First } else { Pushed::Queued }
     }
 
@@ -125,45 +154,43 @@ impl SubscriptionState {
     pub(crate) fn reply(&mut self, frame: Frame) {
         if self.ending.is_none() {
             self.bytes += frame.len();
-            self.queue.push_back(frame);
+            self.queue.push(frame);
         }
     }
 
     /// Hands what waits to `write`, several frames at a time, until nothing waits or `write` fails. `write` says how many
     /// bytes it took.
     pub fn write(&mut self, mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>) -> io::Result<()> {
-        while let Some(first) = self.queue.front() {
-            // Nearly always there is one.
-            if self.queue.len() == 1 {
-                match write(&[IoSlice::new(first)])? {
-                    0 => return Err(io::ErrorKind::WriteZero.into()),
-                    written => self.written(written),
-                }
-                continue;
+        while let Some(first) = &self.queue.first {
+            let written = if self.queue.rest.is_empty() {
+                write(&[IoSlice::new(first)])?
+            } else {
+                let mut pieces = [IoSlice::new(&[]); PIECES];
+                let frames = pieces.iter_mut().zip(self.queue.iter());
+                let count = frames.map(|(piece, frame)| *piece = IoSlice::new(frame)).count();
+                write(&pieces[..count])?
+            };
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
             }
-            let mut pieces = [IoSlice::new(&[]); PIECES];
-            let count = pieces.iter_mut().zip(&self.queue).map(|(piece, frame)| *piece = IoSlice::new(frame)).count();
-            match write(&pieces[..count])? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                written => self.written(written),
-            }
+            self.written(written);
         }
         // An idle client keeps no buffer.
-        self.queue = VecDeque::new();
+        self.queue.rest = VecDeque::new();
         Ok(())
     }
 
     fn written(&mut self, mut count: usize) {
         self.stuck = 0;
         self.bytes -= count;
-        while let Some(frame) = self.queue.front_mut() {
+        while let Some(frame) = &mut self.queue.first {
             if count < frame.len() {
                 frame.advance(count);
                 self.partial |= count > 0;
                 return;
             }
             count -= frame.len();
-            self.queue.pop_front();
+            self.queue.pop();
             self.partial = false;
         }
     }
@@ -176,9 +203,10 @@ impl SubscriptionState {
         }
         self.ending = Some(ending);
         if !matches!(ending, Ending::Stopped | Ending::Expired | Ending::Left) {
-            self.queue.truncate(usize::from(self.partial));
+            self.queue.rest.clear();
+            self.queue.first.take_if(|_| !self.partial);
         }
-        self.queue.push_back(last());
+        self.queue.push(last());
         self.bytes = self.queue.iter().map(Frame::len).sum();
     }
 
@@ -324,7 +352,7 @@ mod tests {
         assert_eq!(take(&mut state, 3), "thr");
         assert_eq!(state.waiting(), 3);
         assert_eq!(take(&mut state, 100), "ee,");
-        assert_eq!((state.waiting(), state.queue.capacity()), (0, 0));
+        assert_eq!((state.waiting(), state.queue.rest.capacity()), (0, 0));
         assert_eq!(state.push(frame("four"), 2, &LIMITS), Pushed::First);
     }
 
