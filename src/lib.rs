@@ -9,6 +9,7 @@ pub mod checks;
 pub mod cli;
 pub mod dates;
 pub mod errors;
+mod generations;
 pub mod hooks;
 pub mod http;
 pub mod json;
