@@ -21,7 +21,10 @@ impl Deadline {
     }
 
     /// As [`Deadline::install`]; `look` is called whenever the clock is looked at.
-    pub(crate) fn install_beside(conn: &Connection, look: impl Fn() + Send + 'static) -> rusqlite::Result<Arc<Deadline>> {
+    pub(crate) fn install_beside(
+        conn: &Connection,
+        look: impl Fn() + Send + 'static,
+    ) -> rusqlite::Result<Arc<Deadline>> {
         let deadline = Arc::new(Deadline { origin: Instant::now(), micros: AtomicU64::new(0) });
         let seen = deadline.clone();
         let handler = move || {
