@@ -19,7 +19,7 @@ use super::payload::{leave, on_one_line};
 use super::topic;
 use crate::app::App;
 use crate::records::RecordError;
-use crate::records::read::{self, List};
+use crate::records::read::{self, List, Scope};
 use crate::request::{Caller, RequestInfo};
 
 /// What a subscription's text asks for.
@@ -59,16 +59,13 @@ async fn page(app: &App, topic: &str, options: Option<&Options>, caller: Caller)
     let (name, record) = topic.split_once('/').unwrap_or((topic, "*"));
     let schema = app.schema.current();
     let Some(collection) = schema.find(name) else { return Err(RecordError::Parameters) };
-    let mut request = RequestInfo { caller, ..topic::request(options) };
-    if record == "*" {
-        return read::list_at(app, collection, &collection.rules.list, request).await;
-    }
+    let request = RequestInfo { caller, ..topic::request(options) };
     // One record is a page of one, for whoever may view it.
-    let alone = format!("id = {}", json!(record));
-    let filter = request.query.get("filter").filter(|filter| !filter.is_empty());
-    let filter = filter.map_or_else(|| alone.clone(), |filter| format!("({filter}) && {alone}"));
-    request.query.insert("filter".into(), filter);
-    read::list_at(app, collection, &collection.rules.view, request).await
+    let (rule, only) = match record {
+        "*" => (&collection.rules.list, None),
+        record => (&collection.rules.view, Some(record)),
+    };
+    read::list_at(app, collection, Scope { rule, only, skip_total: false }, request).await
 }
 
 /// The records of a page as they were written, each with its id.

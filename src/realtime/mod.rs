@@ -1,8 +1,8 @@
 //! The domain side of realtime: topics, options, who may see a change, and what it looks like to them.
 //!
 //! The Writer hands each commit to [`Realtime::publish`], which gives it to the hub of every worker thread. A hub asks
-//! [`visibility`] who sees it, and puts the frames into its clients' queues; x. Nothing of this
-//! happens on the Writer's thread or before a write was answered.
+//! [`visibility`] who sees it, and puts the frames into its clients' queues. Nothing of this happens on the Writer's thread
+//! or before a write was answered.
 
 mod client;
 pub mod events;

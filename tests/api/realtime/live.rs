@@ -10,7 +10,7 @@ use super::scene::{collection, create, delete, id, start, update, user};
 use crate::harness::{Client, Socket, Stream, query};
 
 /// A topic's text for a live query with these parameters.
-fn live(topic: &str, parameters: Json) -> String {
+pub(super) fn live(topic: &str, parameters: Json) -> String {
     let options = json!({ "live": true, "query": parameters }).to_string();
     format!("{topic}?{}", query(&[("options", &options)]))
 }
