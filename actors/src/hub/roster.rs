@@ -103,6 +103,15 @@ pub struct Listener<'a, A: Audience> {
     pub interest: InterestId,
     pub topic: &'a A::Topic,
     pub caller: &'a A::Caller,
+    members: &'a Members,
+}
+
+impl<A: Audience> Listener<'_, A> {
+    /// The client whose interest it is, if it is nobody else's.
+    pub fn only_client(&self) -> Option<ClientKey> {
+        let mut members = self.members.keys();
+        members.next().copied().filter(|_| members.next().is_none())
+    }
 }
 
 /// Those who listen on a hub.
@@ -203,7 +212,7 @@ impl<A: Audience> Roster<A> {
     fn listener<'a>(&'a self, topic: &'a Topic<A>, caller: CallerKey) -> Option<Listener<'a, A>> {
         let interest = topic.interests.get(&caller)?;
         let caller = &self.callers.get(&caller)?.caller;
-        Some(Listener { interest: interest.id, topic: &topic.parsed, caller })
+        Some(Listener { interest: interest.id, topic: &topic.parsed, caller, members: &interest.members })
     }
 
     pub(super) fn clients(&self) -> impl Iterator<Item = &Client<A>> {
