@@ -156,6 +156,7 @@ impl Realtime {
             Refusal::UnknownClient => SubscribeError::UnknownClient,
             Refusal::OtherCaller => SubscribeError::OtherCaller,
             Refusal::TooManyTopics => SubscribeError::TooManyTopics,
+            Refusal::TooManyLive => SubscribeError::TooManyLive,
         })?;
         if let Some(record) = record {
             self.confirm(app, &hub, key, &record).await;
@@ -308,6 +309,7 @@ fn limits(settings: &RealtimeSettings) -> SubscriptionLimits {
     SubscriptionLimits {
         bytes: settings.queue_bytes(),
         topics: wish::MAX_TOPICS,
+        live: wish::MAX_LIVE,
         keep_alive: few(settings.keep_alive()),
         stall: few(settings.stall_timeout()),
         idle: settings.idle_timeout().map(ticks),

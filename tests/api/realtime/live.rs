@@ -256,6 +256,45 @@ fn who_comes_back_begins_with_the_page() {
     assert_eq!((&enter["action"], &enter["record"]["title"]), (&json!("enter"), &json!("new")));
 }
 
+/// RTX-9: while a client is being told what it missed, its live queries go on. What they tell says no later position than
+/// what it has been told, so that it may come back from there and miss nothing.
+#[test]
+fn positions_do_not_run_ahead_of_what_is_still_to_be_told() {
+    const POSTS: usize = 400;
+    let server = start();
+    let body = json!({ "name": "body", "type": "text" });
+    collection(&server, "posts", json!({ "fields": [body] }));
+    let guest = server.guest();
+    let since = Stream::open(&guest).connect.data["seq"].as_str().unwrap().to_owned();
+    let mut session = guest.session();
+    for _ in 0..POSTS {
+        let post = json!({ "body": "x".repeat(2000) });
+        session.send("POST", "/api/collections/posts/records", &post).expect("an answer").ok();
+    }
+    // It takes no more than the first part of what it missed before the marks are made.
+    let mut socket = Socket::narrow(&guest);
+    let topic = live("marks/*", json!({}));
+    socket.ask(json!({ "subscriptions": [topic, "posts/*"], "since": since }));
+    let number = |position: &str| position.split_once(':').unwrap().1.parse::<u64>().unwrap();
+    let (mut told, mut posts, mut marks) = (number(&since), 0, 0);
+    while posts < POSTS || marks < 3 {
+        let message = socket.next();
+        let position = number(message["seq"].as_str().unwrap());
+        if message["topic"] == "posts/*" {
+            assert!(told < position, "{message}");
+            (told, posts) = (position, posts + 1);
+        } else if message["action"] == "snapshot" {
+            for _ in 0..3 {
+                create(&guest, "marks", json!({}));
+            }
+        } else {
+            assert_eq!(message["action"], "enter");
+            marks += 1;
+        }
+        assert!(posts == POSTS || position <= told, "at {told}: {message}");
+    }
+}
+
 /// One record, its fields and relations as asked for; and queries that cannot be read say so.
 #[test]
 fn a_query_takes_the_parameters_of_a_list() {
