@@ -341,7 +341,7 @@ impl<A: Audience> HubState<A> {
         }
         match self.audience.decide(&commit, beginning.roster.listeners()) {
             Decision::Now(decided) => self.begun(beginning, &commit, decided),
-            Decision::Later(decision) => self.wait(Deciding::Begin(beginning, commit), decision),
+            Decision::Later(decision) => self.wait(Deciding::Begin(Box::new(beginning), commit), decision),
         }
     }
 

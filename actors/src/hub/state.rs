@@ -67,7 +67,7 @@ pub(super) enum Deciding<A: Audience> {
     /// And how often clients of the roster had become another caller when it was asked.
     Commit(Arc<Commit>, u64),
     Join(ReplayId, Arc<Commit>, u64),
-    Begin(Beginning<A>, Arc<Commit>),
+    Begin(Box<Beginning<A>>, Arc<Commit>),
 }
 
 /// See the module's documentation.
@@ -243,7 +243,7 @@ impl<A: Audience> HubState<A> {
                     self.deliver_page(replay, &commit, decided);
                     self.join(replay);
                 }
-                Some(Deciding::Begin(beginning, commit)) => self.begun(beginning, &commit, decided),
+                Some(Deciding::Begin(beginning, commit)) => self.begun(*beginning, &commit, decided),
                 None => {}
             },
             Done::Replayed(replay, decided) => self.page_decided(replay, decided),

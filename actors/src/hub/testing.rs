@@ -201,7 +201,7 @@ impl Audience for Rc<World> {
         let mut reads = self.reads.borrow_mut();
         reads.push((text.to_owned(), user.0.clone(), whole));
         let slow = self.slow.get() || self.slow_reads.get();
-        if self.failing.get() > 0 && reads.len() % self.failing.get() == 0 {
+        if reads.len().is_multiple_of(self.failing.get()) {
             return self.answer(Snapshot::Failed, slow);
         }
         if text.ends_with("?broken") {
