@@ -9,9 +9,10 @@ use headwater_actors::{Change, Commit, Seq};
 use crate::app::App;
 use crate::schema::Schema;
 
-/// What makes a page, in changes and in bytes of their values.
+/// What makes a page, in changes and in bytes of their values. A client is given one while up to half of what may wait for it
+/// does; what comes live meanwhile must not be what cuts it off.
 const CHANGES: usize = 256;
-const BYTES: usize = 256 * 1024;
+const BYTES: usize = 64 * 1024;
 
 pub(super) async fn fetch(app: App, after: Seq, up_to: Seq) -> Fetched {
     // What came before the oldest may still be in the table, but belongs to another history.

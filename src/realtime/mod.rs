@@ -1,8 +1,8 @@
 //! The domain side of realtime: topics, options, who may see a change, and what it looks like to them.
 //!
 //! The Writer hands each commit to [`Realtime::publish`], which gives it to the hub of every worker thread. A hub asks
-//! [`visibility`] who sees it, and puts the frames into its clients' queues; x. Nothing of this
-//! happens on the Writer's thread or before a write was answered.
+//! [`visibility`] who sees it, and puts the frames into its clients' queues. Nothing of this happens on the Writer's thread
+//! or before a write was answered.
 
 mod client;
 pub mod events;
@@ -156,6 +156,7 @@ impl Realtime {
             Refusal::UnknownClient => SubscribeError::UnknownClient,
             Refusal::OtherCaller => SubscribeError::OtherCaller,
             Refusal::TooManyTopics => SubscribeError::TooManyTopics,
+            Refusal::TooManyLive => SubscribeError::TooManyLive,
         })?;
         if let Some(record) = record {
             self.confirm(app, &hub, key, &record).await;
@@ -308,6 +309,7 @@ fn limits(settings: &RealtimeSettings) -> SubscriptionLimits {
     SubscriptionLimits {
         bytes: settings.queue_bytes(),
         topics: wish::MAX_TOPICS,
+        live: wish::MAX_LIVE,
         keep_alive: few(settings.keep_alive()),
         stall: few(settings.stall_timeout()),
         idle: settings.idle_timeout().map(ticks),

@@ -116,8 +116,8 @@ impl Audience for Visibility {
         live::liveness(text)
     }
 
-    fn snapshot(&self, text: &str, caller: &Caller) -> LocalBoxFuture<'static, Snapshot> {
-        Box::pin(live::snapshot(self.app.clone(), text.to_owned(), caller.clone()))
+    fn snapshot(&self, text: &str, caller: &Caller, whole: bool) -> LocalBoxFuture<'static, Snapshot> {
+        Box::pin(live::snapshot(self.app.clone(), text.to_owned(), caller.clone(), whole))
     }
 
     fn differences(&self, before: &[(Arc<str>, Bytes)], after: &[(Arc<str>, Bytes)]) -> Vec<Bytes> {

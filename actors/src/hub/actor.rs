@@ -336,8 +336,8 @@ struct Refresh<C>(C, Seq);
 impl<A: Audience> Handler<Refresh<A::Caller>> for Hub<A> {
     type Result = ();
 
-    fn handle(&mut self, Refresh(caller, as_of): Refresh<A::Caller>, _: &mut Context<Self>) {
-        self.state.borrow_mut().refresh(caller, as_of);
+    fn handle(&mut self, Refresh(caller, as_of): Refresh<A::Caller>, ctx: &mut Context<Self>) {
+        self.act(ctx, |state| state.refresh(caller, as_of));
     }
 }
 
