@@ -19,7 +19,7 @@ use crate::deadline::Deadline;
 /// The bounds of the Readers.
 #[derive(Clone, Copy, Debug)]
 pub struct ReaderLimits {
-    /// Threads, each with a connection: as many as there are cores.
+    /// Threads, each with a connection: as many as there are cores, but from 2 to 8.
     pub threads: usize,
     /// Reads that may wait or run; further callers wait outside.
     pub queue: usize,
