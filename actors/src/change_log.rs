@@ -16,7 +16,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 pub use page::{PageError, StoredChange, page};
 
-use crate::{Change, Epoch, Seq};
+use crate::{Change, Epoch, Row, Seq};
 
 /// Creates the tables where they are missing; true if the epoch is a new one then. To be called inside a transaction of
 /// the caller.
@@ -79,7 +79,7 @@ fn newest_row(conn: &Connection) -> rusqlite::Result<Seq> {
     Ok(Seq(newest.unwrap_or(0) as u64))
 }
 
-/// Appends one change. Times are milliseconds since 1970.
+/// Appends one change, without its secrets: the log outlives the change of a password. Times are milliseconds since 1970.
 pub fn append(conn: &Connection, change: &Change) -> rusqlite::Result<()> {
     let mut statement = conn.prepare_cached(
         "INSERT INTO _hw_changes (seq, time, collection, record, action, actor, before, after)
@@ -92,12 +92,13 @@ pub fn append(conn: &Connection, change: &Change) -> rusqlite::Result<()> {
         &*change.record,
         change.action.as_str(),
         change.actor.as_deref(),
-        change.before.as_deref().map(row_json::encode),
-        change.after.as_deref().map(row_json::encode),
+        change.before.as_deref().map(encode),
+        change.after.as_deref().map(encode),
     ])?;
     Ok(())
 }
 
+    let encode = |row: &Row| row_json::encode(row, |column| change.subject.is_secret(column));
 /// The time since 1970.
 fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
@@ -174,7 +175,7 @@ pub(crate) mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{Action, NewChange, Row, Subject, Value};
+    use crate::{Action, NewChange, Subject, Value};
 
     struct Notes;
 
