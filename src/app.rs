@@ -21,7 +21,7 @@ use crate::ops::seal::Seal;
 use crate::ops::settings::{Settings, SettingsCache};
 use crate::realtime::Realtime;
 use crate::records::Hooks;
-use crate::schema::{self, SchemaCache};
+use crate::schema::{self, Schema, SchemaCache};
 
 /// What an operator decides when starting the server.
 #[derive(Clone, Debug)]
@@ -143,20 +143,26 @@ impl App {
     /// Reads anew what is kept of the database in memory, because another program wrote to it. What can no longer be
     /// read stays as it is known.
     fn reload(&self, conn: &Connection) {
-        match schema::store::load(conn) {
-            Ok(schema) => {
-                self.realtime.revoke_changed(&self.schema.current(), &schema);
-                self.schema.replace(schema.into());
-            }
-            Err(error) => log::error!("the collections that another program left cannot be read: {error}"),
+        fn readable<T>(what: &str, read: rusqlite::Result<T>) -> Option<T> {
+            read.inspect_err(|error| log::error!("the {what} that another program left cannot be read: {error}")).ok()
         }
-        match Settings::load(conn) {
-            Ok(settings) => self.settings.replace(settings.into()),
-            Err(error) => log::error!("the settings that another program left cannot be read: {error}"),
+        let schema = readable("collections", schema::store::load(conn));
+        let settings = readable("settings", Settings::load(conn));
+        self.replace(schema, settings, readable("settings of Headwater", OwnSettings::load(conn)));
+    }
+
+    /// Puts what was read anew in the place of what is kept in memory, after it was changed past all that keeps track of
+    /// it. What is not given stays.
+    pub(crate) fn replace(&self, schema: Option<Schema>, settings: Option<Settings>, own: Option<OwnSettings>) {
+        if let Some(schema) = schema {
+            self.realtime.revoke_changed(&self.schema.current(), &schema);
+            self.schema.replace(schema.into());
         }
-        match OwnSettings::load(conn) {
-            Ok(settings) => self.own_settings.replace(settings.into()),
-            Err(error) => log::error!("Headwater's settings that another program left cannot be read: {error}"),
+        if let Some(settings) = settings {
+            self.settings.replace(settings.into());
+        }
+        if let Some(own) = own {
+            self.own_settings.replace(own.into());
         }
         // Those of another version of their collection are not used any more, but that may have stayed.
         self.auth_cache.forget_all();

@@ -12,6 +12,7 @@
 //! * Nothing waits here without a bound: beyond the queue's length callers wait outside, and only for a while.
 
 mod counts;
+mod guard;
 mod handle;
 mod job;
 
@@ -19,15 +20,14 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use rusqlite::Connection;
-use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use tokio::sync::Semaphore;
 
 pub use counts::{TIME_BOUNDS, WriterCounts};
+use guard::Guard;
 use handle::Shared;
 pub use handle::WriterHandle;
 pub use job::{Done, JobLimits, Tx, WriteError};
@@ -92,8 +92,7 @@ pub struct Writer {
     shared: Arc<Shared>,
     downstream: Box<dyn Downstream>,
     deadline: Arc<Deadline>,
-    /// True while a job runs: it may not end the transaction that it shares with others.
-    in_job: Arc<AtomicBool>,
+    guard: Arc<Guard>,
     /// None where nobody else can write.
     foreign: Option<ForeignWrites>,
     /// Another program wrote, and no epoch began for it yet.
@@ -129,7 +128,7 @@ impl Writer {
         let position = Position { epoch: change_log::epoch(&conn)?, seq: change_log::last(&conn)? };
         let shared = Arc::new(Shared::new(position.clone(), change_log::oldest(&conn)?));
         let deadline = Deadline::install(&conn)?;
-        let in_job = guard_transactions(&conn)?;
+        let guard = Guard::install(&conn)?;
         conn.set_prepared_statement_cache_capacity(256);
 
         let arbiter = Arbiter::new();
@@ -144,7 +143,7 @@ impl Writer {
                 shared,
                 downstream,
                 deadline,
-                in_job,
+                guard,
                 foreign,
                 overwritten: false,
             }
@@ -309,15 +308,15 @@ impl Writer {
         if !limits.single_statement {
             self.conn.prepare_cached("SAVEPOINT _hw_job")?.execute([])?;
         }
-        let mut tx = Tx::new(&self.conn);
+        let mut tx = Tx::new(&self.conn, &self.guard);
         // None for a time that is beyond what the clock can count.
         self.deadline.set(Instant::now().checked_add(limits.time));
-        self.in_job.store(true, Ordering::Relaxed);
+        self.guard.enter_job();
         let succeeded = catch_unwind(AssertUnwindSafe(|| job.run(&mut tx))).unwrap_or_else(|panic| {
             log::error!("writer: a job panicked: {}", panic_text(&*panic));
             false
         });
-        self.in_job.store(false, Ordering::Relaxed);
+        self.guard.leave_job();
         self.deadline.set(None);
 
         if self.conn.is_autocommit() {
@@ -346,25 +345,6 @@ impl Writer {
             job.finish(Fate::Storage(error.clone()));
         }
     }
-}
-
-/// Refuses what would break the transaction that jobs share, or the Writer's own doings, while the returned flag is
-/// set: statements that begin or end a transaction or a job's savepoint.
-fn guard_transactions(conn: &Connection) -> rusqlite::Result<Arc<AtomicBool>> {
-    let in_job = Arc::new(AtomicBool::new(false));
-    let seen = in_job.clone();
-    conn.authorizer(Some(move |context: AuthContext<'_>| match context.action {
-        // It would take the place of the hook that counts our commits.
-        AuthAction::Pragma { pragma_name, .. }
-            if pragma_name.eq_ignore_ascii_case("wal_autocheckpoint") && seen.load(Ordering::Relaxed) =>
-        {
-            Authorization::Deny
-        }
-        AuthAction::Transaction { .. } if seen.load(Ordering::Relaxed) => Authorization::Deny,
-        AuthAction::Savepoint { savepoint_name: "_hw_job", .. } if seen.load(Ordering::Relaxed) => Authorization::Deny,
-        _ => Authorization::Allow,
-    }))?;
-    Ok(in_job)
 }
 
 fn lost_transaction() -> rusqlite::Error {

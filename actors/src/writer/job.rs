@@ -6,6 +6,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::guard::Guard;
 use crate::{NewChange, Position};
 
 /// What bounds a job.
@@ -36,6 +37,7 @@ impl JobLimits {
 /// What a job sees: the connection inside the open transaction, and where to say what it changed.
 pub struct Tx<'a> {
     conn: &'a Connection,
+    guard: &'a Guard,
     pub(super) changes: Vec<NewChange>,
     pub(super) effects: Vec<Effect>,
     pub(super) ends_group: bool,
@@ -45,8 +47,8 @@ pub struct Tx<'a> {
 pub(super) type Effect = Box<dyn FnOnce() + Send>;
 
 impl<'a> Tx<'a> {
-    pub(super) fn new(conn: &'a Connection) -> Tx<'a> {
-        Tx { conn, changes: Vec::new(), effects: Vec::new(), ends_group: false, ends_epoch: false }
+    pub(super) fn new(conn: &'a Connection, guard: &'a Guard) -> Tx<'a> {
+        Tx { conn, guard, changes: Vec::new(), effects: Vec::new(), ends_group: false, ends_epoch: false }
     }
 
     /// The connection inside the open transaction. BEGIN, COMMIT and ROLLBACK are refused; savepoints are fine.
@@ -55,6 +57,12 @@ impl<'a> Tx<'a> {
     }
 
     /// Records a change of the job. It gets its [`Seq`] and its row in the log if the job succeeds.
+    /// Runs statements that somebody typed. They may read the tables of the change log and what else the server keeps for
+    /// itself, but change neither these nor the connection.
+    pub fn typed<T>(&self, run: impl FnOnce(&Connection) -> T) -> T {
+        self.guard.typed(|| run(self.conn))
+    }
+
     pub fn changed(&mut self, change: NewChange) {
         self.changes.push(change);
     }

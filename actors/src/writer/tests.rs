@@ -1,5 +1,5 @@
 use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc;
 
@@ -105,6 +105,50 @@ async fn a_job_cannot_end_the_transaction_that_it_shares() {
     // The last commit is published after its answer.
     writer.stop().await;
     assert_eq!(*published.lock().unwrap(), [1, 2, 3, 4, 5, 6]);
+}
+
+#[actix::test]
+async fn what_is_typed_changes_none_of_our_tables() {
+    let (writer, _) = writer();
+    writer.run(JobLimits::MANY, |tx| insert(tx, "a")).await.unwrap();
+    let typed = |sql: &'static str| writer.run(JobLimits::MANY, move |tx| tx.typed(|conn| conn.execute_batch(sql)));
+    for sql in [
+        "DROP TABLE _hw_changes",
+        "DROP TABLE main._HW_STATE",
+        "DELETE FROM _hw_changes",
+        "WITH one AS (SELECT 1) UPDATE _hw_state SET value = ''",
+        "INSERT INTO _hw_state VALUES ('a', 'b')",
+        "ALTER TABLE _hw_changes RENAME TO other",
+        "ALTER TABLE _hw_changes ADD COLUMN other",
+        "CREATE INDEX other ON _hw_changes (record)",
+        "CREATE TRIGGER other AFTER INSERT ON _hw_changes BEGIN DELETE FROM t; END",
+        "CREATE TEMP TABLE _hw_changes (seq)",
+        "CREATE TEMP VIEW _hw_changes AS SELECT 1",
+        "PRAGMA writable_schema = ON",
+        "PRAGMA query_only = ON",
+    ] {
+        let refused = typed(sql).await;
+        assert!(matches!(refused, Err(WriteError::Job(_))), "{sql}: {refused:?}");
+    }
+    for sql in [
+        "SELECT * FROM _hw_changes",
+        "PRAGMA table_info(t)",
+        "PRAGMA query_only",
+        "CREATE TABLE _hw (v); DROP TABLE _hw",
+    ] {
+        typed(sql).await.unwrap();
+    }
+    // It may leave a trigger behind, which then fails.
+    typed("CREATE TRIGGER left AFTER INSERT ON t BEGIN DELETE FROM _hw_changes; END").await.unwrap();
+    assert!(writer.run(JobLimits::MANY, |tx| insert(tx, "b")).await.is_err());
+    typed("DROP TRIGGER left").await.unwrap();
+    writer.run(JobLimits::MANY, |tx| insert(tx, "b")).await.unwrap();
+    // Our own statements are not typed, also after a panic.
+    let panicking = writer.run(JobLimits::MANY, |tx| -> rusqlite::Result<()> { tx.typed(|_| panic!("on purpose")) });
+    assert!(matches!(panicking.await, Err(WriteError::Panicked)));
+    let own = |tx: &mut Tx<'_>| tx.conn().execute("INSERT INTO _hw_state VALUES ('a', 'b')", []);
+    writer.run(JobLimits::MANY, own).await.unwrap();
+    assert_eq!(count(&writer, "_hw_changes").await, 2);
 }
 
 #[actix::test]
