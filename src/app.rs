@@ -9,7 +9,7 @@ use std::time::Duration;
 use headwater_actors::change_log::LogLimits;
 use headwater_actors::readers::ReaderLimits;
 use headwater_actors::writer::{Writer, WriterLimits};
-use headwater_actors::{Checkpointer, Commit, Downstream, Position, Pruner, Readers, WriterHandle};
+use headwater_actors::{Checkpointer, Commit, Downstream, Position, Pruner, Readers, Seq, WriterHandle};
 use rusqlite::Connection;
 
 use crate::auth::passwords::{Hasher, Policy};
@@ -199,6 +199,10 @@ impl Downstream for Outlet {
         if let Some(inner) = self.app.get().and_then(Weak::upgrade) {
             App(inner).reload(conn);
         }
+    }
+
+    fn expired(&mut self, through: Seq) {
+        self.realtime.expire(through);
     }
 
     fn new_epoch(&mut self, start: Position) {

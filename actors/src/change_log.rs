@@ -5,7 +5,7 @@
 //! SQLite tool (`SELECT after ->> 'title' FROM _hw_changes`).
 //!
 //! Two rows of `_hw_state` belong to it: `epoch`, the name of the history that goes on now, and `epoch_start`, the
-//! number after which it began. Rows up to there tell of an earlier history and are never replayed.
+//! number after which it is replayed. Rows up to there tell of an earlier history, or of fields that are others by now.
 
 mod page;
 mod row_json;
@@ -68,6 +68,19 @@ pub fn begin_epoch(conn: &Connection, start: Seq) -> rusqlite::Result<Epoch> {
     Ok(epoch)
 }
 
+/// Lets nothing up to this change be replayed. To be called inside a transaction.
+pub(crate) fn expire(conn: &Connection, through: Seq) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO _hw_state (key, value) VALUES ('epoch_start', ?1)
+               ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    conn.execute(sql, [through.to_string()]).map(drop)
+}
+
+/// True if the log may still tell of records of this subject. Reads all of it where it does not.
+pub fn mentions(conn: &Connection, subject: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM _hw_changes WHERE seq > ?1 AND collection = ?2)";
+    conn.query_row(sql, params![epoch_start(conn)?.0 as i64, subject], |row| row.get(0))
+}
+
 fn epoch_start(conn: &Connection) -> rusqlite::Result<Seq> {
     let sql = "SELECT CAST(value AS INTEGER) FROM _hw_state WHERE key = 'epoch_start'";
     let start: Option<i64> = conn.query_row(sql, [], |row| row.get(0)).optional()?;
@@ -85,6 +98,7 @@ pub fn append(conn: &Connection, change: &Change) -> rusqlite::Result<()> {
         "INSERT INTO _hw_changes (seq, time, collection, record, action, actor, before, after)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?;
+    let encode = |row: &Row| row_json::encode(row, |column| change.subject.is_secret(column));
     statement.execute(params![
         change.seq.0 as i64,
         now().as_millis() as i64,
@@ -98,7 +112,6 @@ pub fn append(conn: &Connection, change: &Change) -> rusqlite::Result<()> {
     Ok(())
 }
 
-    let encode = |row: &Row| row_json::encode(row, |column| change.subject.is_secret(column));
 /// The time since 1970.
 fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
@@ -273,6 +286,19 @@ pub(crate) mod tests {
         assert_eq!((oldest(&conn).unwrap(), last(&conn).unwrap()), (Seq(8), Seq(8)));
         begin_epoch(&conn, Seq(8)).unwrap();
         assert_eq!((oldest(&conn).unwrap(), last(&conn).unwrap()), (Seq(9), Seq(8)));
+    }
+
+    #[test]
+    fn an_expired_past_is_out_of_reach_and_the_epoch_goes_on() {
+        let conn = log((1..=3).map(|seq| change(seq, "x")));
+        let before = epoch(&conn).unwrap();
+        assert!(mentions(&conn, "notes_id").unwrap() && !mentions(&conn, "notes").unwrap());
+        expire(&conn, Seq(3)).unwrap();
+        assert_eq!((epoch(&conn).unwrap(), oldest(&conn).unwrap(), last(&conn).unwrap()), (before, Seq(4), Seq(3)));
+        assert!(!mentions(&conn, "notes_id").unwrap());
+        append(&conn, &change(4, "x")).unwrap();
+        assert_eq!((oldest(&conn).unwrap(), last(&conn).unwrap()), (Seq(4), Seq(4)));
+        assert!(mentions(&conn, "notes_id").unwrap());
     }
 
     #[test]

@@ -47,6 +47,10 @@ pub trait Downstream: Send {
     /// of the transaction: the place to read again what is kept in memory.
     fn overwritten(&mut self, _: &Connection) {}
 
+    /// No change up to this one is told again to those who come back. Called before the job is answered: who made it may
+    /// come back at once.
+    fn expired(&mut self, _: Seq) {}
+
     /// A new epoch began after this position: every commit that follows belongs to it, every one before did not.
     fn new_epoch(&mut self, _: Position) {}
 }
@@ -106,6 +110,7 @@ struct Group {
     changes: Vec<Change>,
     effects: Vec<Effect>,
     ends_epoch: bool,
+    expires_history: bool,
 }
 
 impl Writer {
@@ -232,6 +237,7 @@ impl Writer {
                     }
                     group.effects.extend(tx.effects);
                     group.ends_epoch |= tx.ends_epoch;
+                    group.expires_history |= tx.expires_history;
                     let last = group.changes[first..].last().map(|change| change.seq);
                     group.ended.push((job, last));
                     if tx.ends_group {
@@ -254,12 +260,15 @@ impl Writer {
     /// Writes the log and commits. Returns the start of the epoch that begins with the next transaction, if one does.
     fn commit(&self, group: &Group, from: Seq) -> rusqlite::Result<Option<Position>> {
         group.changes.iter().try_for_each(|change| change_log::append(&self.conn, change))?;
+        let last = group.changes.last().map_or(from, |change| change.seq);
         let next = if group.ends_epoch {
-            let seq = group.changes.last().map_or(from, |change| change.seq);
-            Some(Position { epoch: change_log::begin_epoch(&self.conn, seq)?, seq })
+            Some(Position { epoch: change_log::begin_epoch(&self.conn, last)?, seq: last })
         } else {
             None
         };
+        if group.expires_history && next.is_none() {
+            change_log::expire(&self.conn, last)?;
+        }
         self.conn.execute_batch("COMMIT")?;
         Ok(next)
     }
@@ -267,14 +276,19 @@ impl Writer {
     /// After the commit: everybody is told, in the order of what happened. `begun` is the epoch that the transaction
     /// began with, `next` the one that begins after it.
     fn tell(&mut self, group: Group, begun: Option<Position>, next: Option<Position>) {
-        let Group { ended, changes, effects, .. } = group;
-        for effect in effects {
-            unbroken("an effect of a commit", effect);
-        }
+        let Group { ended, changes, effects, expires_history, .. } = group;
         if let Some(start) = &begun {
             self.overwritten = false;
             self.position = start.clone();
             self.shared.begin_epoch(start);
+        }
+        let expired = expires_history.then(|| changes.last().map_or(self.position.seq, |change| change.seq));
+        if let Some(through) = expired {
+            // Before the effects, which replace what is known of the log's rows: see `Tx::expire_history`.
+            self.shared.expire(through);
+        }
+        for effect in effects {
+            unbroken("an effect of a commit", effect);
         }
         if let Some(change) = changes.last() {
             self.position.seq = change.seq;
@@ -285,6 +299,9 @@ impl Writer {
         if let Some(start) = &next {
             self.position = start.clone();
             self.shared.begin_epoch(start);
+        }
+        if let Some(through) = expired {
+            unbroken("telling of an expired past", || self.downstream.expired(through));
         }
         for (job, last) in ended {
             job.finish(Fate::Committed(last.map(|seq| Position { epoch: epoch.clone(), seq })));

@@ -1,7 +1,7 @@
 //! The domain side of realtime: topics, options, who may see a change, and what it looks like to them.
 //!
 //! The Writer hands each commit to [`Realtime::publish`], which gives it to the hub of every worker thread. A hub asks
-//! [`visibility`] who sees it, and puts the frames into its clients' queues; x. Nothing of this
+//! [`visibility`] who sees it, and puts the frames into its clients' queues. Nothing of this
 //! happens on the Writer's thread or before a write was answered.
 
 mod client;
@@ -36,7 +36,7 @@ use headwater_actors::hub::{ClientKey, Hub, HubHandle, HubState, LocalHub, Refus
 pub use headwater_actors::hub::{Since, Topics};
 use headwater_actors::subscription::{Subscription, SubscriptionLimits};
 use headwater_actors::wire::{Frame, Wire};
-use headwater_actors::{Commit, Position};
+use headwater_actors::{Commit, Position, Seq};
 use serde_json::json;
 
 pub use client::ClientId;
@@ -102,6 +102,11 @@ impl Realtime {
         for hub in self.hubs().iter() {
             hub.publish(commit.clone());
         }
+    }
+
+    /// No change up to this one is told again.
+    pub fn expire(&self, through: Seq) {
+        self.hubs().iter().for_each(|hub| hub.expire(through));
     }
 
     /// What clients know of positions counts no more; what comes after this does. In order with the commits.

@@ -60,6 +60,8 @@ pub(super) enum Turn<C> {
     Join(ReplayId),
     /// What comes now is another history.
     Epoch(Position),
+    /// What came up to this change is not told again.
+    Expire(Seq),
 }
 
 /// What a decision is awaited for.
@@ -225,6 +227,13 @@ impl<A: Audience> HubState<A> {
         self.run()
     }
 
+    /// Nothing up to this change is told again to those who come back: it means something else by now. Those who are being
+    /// told it are told to read anew; who listens to the present hears nothing of it.
+    pub fn expire(&mut self, through: Seq) -> Effects {
+        self.turns.push_back(Turn::Expire(through));
+        self.run()
+    }
+
     /// Other bounds from now on.
     pub fn set_limits(&mut self, limits: SubscriptionLimits) {
         self.limits = limits;
@@ -363,7 +372,7 @@ impl<A: Audience> HubState<A> {
             match turn {
                 Turn::Commit(commit) => self.effects.finished += commit.changes.len(),
                 Turn::SetTopics(set) => self.effects.answers.push((set.ticket, Err(Refusal::UnknownClient))),
-                Turn::Revoke(_) | Turn::Join(_) => {}
+                Turn::Revoke(_) | Turn::Join(_) | Turn::Expire(_) => {}
                 Turn::Epoch(at) => self.epoch = at.epoch,
             }
         }
@@ -404,6 +413,7 @@ impl<A: Audience> HubState<A> {
                 }
                 Some(Turn::Join(replay)) => self.begin_join(replay),
                 Some(Turn::Epoch(at)) => self.begin_epoch(at),
+                Some(Turn::Expire(through)) => self.expire_past(through),
             }
         }
         std::mem::take(&mut self.effects)

@@ -42,13 +42,22 @@ pub struct Tx<'a> {
     pub(super) effects: Vec<Effect>,
     pub(super) ends_group: bool,
     pub(super) ends_epoch: bool,
+    pub(super) expires_history: bool,
 }
 
 pub(super) type Effect = Box<dyn FnOnce() + Send>;
 
 impl<'a> Tx<'a> {
     pub(super) fn new(conn: &'a Connection, guard: &'a Guard) -> Tx<'a> {
-        Tx { conn, guard, changes: Vec::new(), effects: Vec::new(), ends_group: false, ends_epoch: false }
+        Tx {
+            conn,
+            guard,
+            changes: Vec::new(),
+            effects: Vec::new(),
+            ends_group: false,
+            ends_epoch: false,
+            expires_history: false,
+        }
     }
 
     /// The connection inside the open transaction. BEGIN, COMMIT and ROLLBACK are refused; savepoints are fine.
@@ -56,13 +65,13 @@ impl<'a> Tx<'a> {
         self.conn
     }
 
-    /// Records a change of the job. It gets its [`Seq`] and its row in the log if the job succeeds.
     /// Runs statements that somebody typed. They may read the tables of the change log and what else the server keeps for
     /// itself, but change neither these nor the connection.
     pub fn typed<T>(&self, run: impl FnOnce(&Connection) -> T) -> T {
         self.guard.typed(|| run(self.conn))
     }
 
+    /// Records a change of the job. It gets its [`Seq`] and its row in the log if the job succeeds.
     pub fn changed(&mut self, change: NewChange) {
         self.changes.push(change);
     }
@@ -90,6 +99,13 @@ impl<'a> Tx<'a> {
     /// effects.
     pub fn end_group(&mut self) {
         self.ends_group = true;
+    }
+
+    /// The rows of the log mean something else from here on: if the job succeeds, no change up to this transaction is told
+    /// again to those who come back. Who listens is not disturbed. It ends the group too.
+    pub fn expire_history(&mut self) {
+        self.ends_group = true;
+        self.expires_history = true;
     }
 
     /// The job changed records without saying which: if it succeeds, the history ends with this transaction, and what

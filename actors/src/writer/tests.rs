@@ -241,6 +241,7 @@ enum Heard {
     /// With the number of rows at that moment.
     Overwritten(i64),
     NewEpoch(Position),
+    Expired(u64),
 }
 
 struct Listener(mpsc::UnboundedSender<Heard>);
@@ -258,6 +259,10 @@ impl Downstream for Listener {
 
     fn new_epoch(&mut self, start: Position) {
         self.0.send(Heard::NewEpoch(start)).unwrap();
+    }
+
+    fn expired(&mut self, through: Seq) {
+        self.0.send(Heard::Expired(through.0)).unwrap();
     }
 }
 
@@ -350,6 +355,36 @@ async fn a_job_may_end_the_epoch_behind_its_own_changes() {
     for heard in [Heard::Commit(vec![1]), Heard::NewEpoch(start), Heard::Commit(vec![2])] {
         assert_eq!(next(&mut ears).await, heard);
     }
+}
+
+#[actix::test]
+async fn a_job_may_put_the_past_out_of_reach_while_the_epoch_goes_on() {
+    let place = Place::new("expires");
+    let (writer, mut ears) = writer_on(&place);
+    let first = write(&writer, "a").await;
+    assert_eq!(writer.oldest(), Seq(1));
+    let reach = Arc::new(AtomicU64::new(0));
+    let (seen, handle) = (reach.clone(), writer.clone());
+    let job = move |tx: &mut Tx<'_>| {
+        tx.expire_history();
+        tx.after_commit(move || seen.store(handle.oldest().0, Ordering::Release));
+        insert(tx, "b")
+    };
+    let second = writer.run(JobLimits::MANY, job).await.unwrap().position.unwrap();
+    assert_eq!(second, Position { seq: Seq(2), ..first.clone() });
+    assert_eq!((reach.load(Ordering::Acquire), writer.oldest()), (3, Seq(3)), "before the effects already");
+    let failing = |tx: &mut Tx<'_>| {
+        tx.expire_history();
+        insert(tx, "a")
+    };
+    assert!(writer.run(JobLimits::MANY, failing).await.is_err());
+    assert_eq!(write(&writer, "c").await, Position { seq: Seq(3), ..first.clone() });
+    for heard in [Heard::Commit(vec![1]), Heard::Expired(2), Heard::Commit(vec![2]), Heard::Commit(vec![3])] {
+        assert_eq!(next(&mut ears).await, heard);
+    }
+    writer.stop().await;
+    let (again, _) = writer_on(&place);
+    assert_eq!((again.position(), again.oldest()), (Position { seq: Seq(3), ..first }, Seq(3)));
 }
 
 #[actix::test]
