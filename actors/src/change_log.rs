@@ -13,6 +13,7 @@ mod row_json;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::json;
 
 pub use page::{PageError, StoredChange, page};
 
@@ -75,10 +76,14 @@ pub(crate) fn expire(conn: &Connection, through: Seq) -> rusqlite::Result<()> {
     conn.execute(sql, [through.to_string()]).map(drop)
 }
 
-/// True if the log may still tell of records of this subject. Reads all of it where it does not.
-pub fn mentions(conn: &Connection, subject: &str) -> rusqlite::Result<bool> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM _hw_changes WHERE seq > ?1 AND collection = ?2)";
-    conn.query_row(sql, params![epoch_start(conn)?.0 as i64, subject], |row| row.get(0))
+/// True if the log may still tell of records of one of these subjects. Reads all of it where it does not.
+pub fn mentions(conn: &Connection, subjects: &[&str]) -> rusqlite::Result<bool> {
+    if subjects.is_empty() {
+        return Ok(false);
+    }
+    let sql = "SELECT EXISTS (SELECT 1 FROM _hw_changes
+               WHERE seq > ?1 AND collection IN (SELECT value FROM json_each(?2)))";
+    conn.query_row(sql, params![epoch_start(conn)?.0 as i64, json!(subjects).to_string()], |row| row.get(0))
 }
 
 fn epoch_start(conn: &Connection) -> rusqlite::Result<Seq> {
@@ -292,13 +297,14 @@ pub(crate) mod tests {
     fn an_expired_past_is_out_of_reach_and_the_epoch_goes_on() {
         let conn = log((1..=3).map(|seq| change(seq, "x")));
         let before = epoch(&conn).unwrap();
-        assert!(mentions(&conn, "notes_id").unwrap() && !mentions(&conn, "notes").unwrap());
+        let mentions = |subjects: &[&str]| super::mentions(&conn, subjects).unwrap();
+        assert!(mentions(&["other", "notes_id"]) && !mentions(&["notes"]) && !mentions(&[]));
         expire(&conn, Seq(3)).unwrap();
         assert_eq!((epoch(&conn).unwrap(), oldest(&conn).unwrap(), last(&conn).unwrap()), (before, Seq(4), Seq(3)));
-        assert!(!mentions(&conn, "notes_id").unwrap());
+        assert!(!mentions(&["notes_id"]));
         append(&conn, &change(4, "x")).unwrap();
         assert_eq!((oldest(&conn).unwrap(), last(&conn).unwrap()), (Seq(4), Seq(4)));
-        assert!(mentions(&conn, "notes_id").unwrap());
+        assert!(mentions(&["notes_id"]));
     }
 
     #[test]

@@ -122,17 +122,18 @@ fn follow_in_rate_limits(tx: &mut Tx<'_>, app: &App, old: &str, new: &str) -> ru
 /// True if rows that the change log has of before would be taken for something else by the collections of now. A field
 /// that has another name or type, or that the rows never had, would be judged by a value that it did not have.
 fn log_reads_otherwise(conn: &Connection, before: &[Arc<Collection>], now: &Schema) -> rusqlite::Result<bool> {
+    let mut new = Vec::new();
     for collection in now.collections().iter().filter(|collection| !collection.is_view()) {
-        let otherwise = match before.iter().find(|before| before.id == collection.id) {
-            Some(before) => !collection.fields.iter().all(|field| before.fields.iter().any(|was| is_same(was, field))),
-            // One that was deleted may have had this id.
-            None => change_log::mentions(conn, &collection.id)?,
+        let Some(before) = before.iter().find(|before| before.id == collection.id) else {
+            new.push(collection.id.as_str());
+            continue;
         };
-        if otherwise {
+        if !collection.fields.iter().all(|field| before.fields.iter().any(|was| is_same(was, field))) {
             return Ok(true);
         }
     }
-    Ok(false)
+    // One that was deleted may have had the id of a new one.
+    change_log::mentions(conn, &new)
 }
 
 /// True if the stored values of a field are those of another one.
