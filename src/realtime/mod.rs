@@ -36,7 +36,7 @@ use headwater_actors::hub::{ClientKey, Hub, HubHandle, HubState, LocalHub, Refus
 pub use headwater_actors::hub::{Since, Topics};
 use headwater_actors::subscription::{Subscription, SubscriptionLimits};
 use headwater_actors::wire::{Frame, Wire};
-use headwater_actors::{Commit, Position};
+use headwater_actors::{Commit, Position, Seq};
 use serde_json::json;
 
 pub use client::ClientId;
@@ -102,6 +102,11 @@ impl Realtime {
         for hub in self.hubs().iter() {
             hub.publish(commit.clone());
         }
+    }
+
+    /// No change up to this one is told again.
+    pub fn expire(&self, through: Seq) {
+        self.hubs().iter().for_each(|hub| hub.expire(through));
     }
 
     /// What clients know of positions counts no more; what comes after this does. In order with the commits.

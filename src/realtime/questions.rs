@@ -256,7 +256,7 @@ fn answer(
 fn current(caller: &Caller, schema: &Schema) -> Caller {
     match caller.record().and_then(|record| Some((record, schema.by_id(&record.collection.id)?))) {
         Some((record, collection)) if !Arc::ptr_eq(collection, &record.collection) => {
-            Caller::of(Arc::new(Record::from_row(collection.clone(), &record.to_row())))
+            Caller::of(Arc::new(Record::from_row(collection.clone(), &record.collection, &record.to_row())))
         }
         _ => caller.clone(),
     }

@@ -118,6 +118,11 @@ impl<A: Audience> HubHandle<A> {
         self.addr.do_send(NewEpoch(at));
     }
 
+    /// Nothing up to this change is told again: see [`HubState::expire`].
+    pub fn expire(&self, through: Seq) {
+        self.addr.do_send(Expire(through));
+    }
+
     /// Other bounds from now on.
     pub fn set_limits(&self, limits: SubscriptionLimits) {
         self.addr.do_send(SetLimits(limits));
@@ -314,6 +319,18 @@ impl<A: Audience> Handler<NewEpoch> for Hub<A> {
 
     fn handle(&mut self, NewEpoch(at): NewEpoch, ctx: &mut Context<Self>) {
         self.act(ctx, |state| state.new_epoch(at));
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Expire(Seq);
+
+impl<A: Audience> Handler<Expire> for Hub<A> {
+    type Result = ();
+
+    fn handle(&mut self, Expire(through): Expire, ctx: &mut Context<Self>) {
+        self.act(ctx, |state| state.expire(through));
     }
 }
 

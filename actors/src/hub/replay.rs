@@ -268,6 +268,19 @@ impl<A: Audience> HubState<A> {
         self.send_away(others);
     }
 
+    /// The past is over, and so are the replays that are not yet through it.
+    pub(super) fn expire_past(&mut self, through: Seq) {
+        self.recent = Recent::after(self.delivered.max(through));
+        let late = self.replays.iter().filter(|replay| replay.at < self.delivered);
+        let late: Vec<ReplayId> = late.map(|replay| replay.id).collect();
+        for id in late {
+            let clients = self.replay(id).into_iter().flat_map(|replay| replay.roster.clients());
+            let keys: Vec<ClientKey> = clients.map(|client| client.subscription.key).collect();
+            self.join(id);
+            self.reset(keys, Reset::Expired);
+        }
+    }
+
     /// Ends the streams of clients after a last word: to read anew. What waited is of the history that ended.
     fn send_away(&mut self, keys: Vec<ClientKey>) {
         let at = Position { epoch: self.epoch.clone(), seq: self.delivered };

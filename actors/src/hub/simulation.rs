@@ -1,6 +1,6 @@
 //! Seeded simulations: a hub and its clients through any order of commits, subscriptions, live queries, stalls, cuts, late
-//! decisions, returns, restarts and new histories, beside a simple model of what each client must be told. A failing run
-//! repeats by its seed: `HEADWATER_SEED=… cargo test -p headwater-actors simulation`.
+//! decisions, returns, restarts, new histories and expired ones, beside a simple model of what each client must be told. A
+//! failing run repeats by its seed: `HEADWATER_SEED=… cargo test -p headwater-actors simulation`.
 
 mod client;
 
@@ -55,6 +55,7 @@ enum Input {
     SetTopics { ticket: Ticket, client: ClientKey, texts: Vec<String>, user: String, from: u64, since: Option<Place> },
     Revoke,
     Epoch(Place),
+    Expire,
 }
 
 struct Simulation {
@@ -146,6 +147,7 @@ impl Simulation {
             95..96 => self.revoke(),
             96..97 if self.rng.random_bool(0.3) => self.restart(),
             97..98 if self.rng.random_bool(0.3) => self.new_epoch(),
+            97..98 if self.rng.random_bool(0.5) => self.expire(),
             98..99 => {
                 let keep = self.rng.random_range(0..60);
                 self.world.prune(keep);
@@ -241,6 +243,17 @@ impl Simulation {
         self.world.last.set(self.seq);
         self.inputs.push_back(Input::Epoch((self.epoch, self.seq)));
         let effects = self.hub.new_epoch(position((self.epoch, self.seq)));
+        self.apply(effects);
+    }
+
+    /// The log means something else from here on.
+    fn expire(&mut self) {
+        while !self.mail.is_empty() {
+            self.hand_over();
+        }
+        self.world.prune(0);
+        self.inputs.push_back(Input::Expire);
+        let effects = self.hub.expire(Seq(self.seq));
         self.apply(effects);
     }
 
@@ -375,7 +388,7 @@ impl Simulation {
                     finished -= commit.changes.len();
                 }
                 Some(Input::SetTopics { ticket, .. }) if answers.front().is_some_and(|(own, _)| own == ticket) => {}
-                Some(Input::Revoke | Input::Epoch(_)) if self.hub.took(self.inputs.len()) => {}
+                Some(Input::Revoke | Input::Epoch(_) | Input::Expire) if self.hub.took(self.inputs.len()) => {}
                 _ => break,
             }
             match self.inputs.pop_front() {
@@ -400,7 +413,8 @@ impl Simulation {
                         client.begun += 1;
                     }
                 }
-                _ => self.clients.values_mut().for_each(Client::demote),
+                Some(Input::Revoke) => self.clients.values_mut().for_each(Client::demote),
+                Some(Input::Expire) | None => {}
             }
         }
         assert_eq!((finished, answers.len()), (0, 0), "turns were taken out of order");

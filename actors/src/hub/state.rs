@@ -60,6 +60,8 @@ pub(super) enum Turn<C> {
     Begin(Query, u64, Page),
     /// What comes now is another history.
     Epoch(Position),
+    /// What came up to this change is not told again.
+    Expire(Seq),
 }
 
 /// What a decision is awaited for.
@@ -226,6 +228,13 @@ impl<A: Audience> HubState<A> {
         self.run()
     }
 
+    /// Nothing up to this change is told again to those who come back: it means something else by now. Those who are being
+    /// told it are told to read anew; who listens to the present hears nothing of it.
+    pub fn expire(&mut self, through: Seq) -> Effects {
+        self.turns.push_back(Turn::Expire(through));
+        self.run()
+    }
+
     /// Other bounds from now on.
     pub fn set_limits(&mut self, limits: SubscriptionLimits) {
         self.limits = limits;
@@ -370,7 +379,7 @@ impl<A: Audience> HubState<A> {
             match turn {
                 Turn::Commit(commit) => self.effects.finished += commit.changes.len(),
                 Turn::SetTopics(set) => self.effects.answers.push((set.ticket, Err(Refusal::UnknownClient))),
-                Turn::Revoke(_) | Turn::Join(_) | Turn::Begin(..) => {}
+                Turn::Revoke(_) | Turn::Join(_) | Turn::Begin(..) | Turn::Expire(_) => {}
                 Turn::Epoch(at) => self.epoch = at.epoch,
             }
         }
@@ -406,6 +415,7 @@ impl<A: Audience> HubState<A> {
                 Some(Turn::Join(replay)) => self.begin_join(replay),
                 Some(Turn::Begin(query, number, page)) => self.begin_query(query, number, page),
                 Some(Turn::Epoch(at)) => self.begin_epoch(at),
+                Some(Turn::Expire(through)) => self.expire_past(through),
             }
         }
         self.take_effects()
