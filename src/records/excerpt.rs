@@ -67,7 +67,7 @@ impl Excerpt {
     fn text(&self, html: &str) -> String {
         let mut out = Collected { text: String::new(), length: 0 };
         let mut rest = html;
-        while !rest.is_empty() && out.length <= self.max + 2 {
+        while !rest.is_empty() && out.length <= self.max.saturating_add(2) {
             let Some(open) = rest.find('<') else {
                 out.push(rest);
                 break;
