@@ -9,7 +9,7 @@ use std::time::Duration;
 use headwater_actors::change_log::LogLimits;
 use headwater_actors::readers::ReaderLimits;
 use headwater_actors::writer::{Writer, WriterLimits};
-use headwater_actors::{Checkpointer, Commit, Downstream, Position, Pruner, Readers, WriterHandle};
+use headwater_actors::{Change, Checkpointer, Commit, Downstream, Position, Pruner, Readers, WriterHandle};
 use rusqlite::Connection;
 
 use crate::auth::passwords::{Hasher, Policy};
@@ -21,6 +21,7 @@ use crate::ops::seal::Seal;
 use crate::ops::settings::{Settings, SettingsCache};
 use crate::realtime::Realtime;
 use crate::records::Hooks;
+use crate::records::totals::Totals;
 use crate::schema::{self, SchemaCache};
 
 /// What an operator decides when starting the server.
@@ -51,6 +52,8 @@ pub struct Inner {
     pub hasher: Hasher,
     /// Auth records and tokens that requests showed lately.
     pub auth_cache: AuthCache,
+    /// How many records lists have.
+    pub totals: Arc<Totals>,
     /// Clients that listen to changes.
     pub realtime: Realtime,
     /// Counts how often clients ask.
@@ -80,7 +83,7 @@ pub enum OpenError {
     #[error("the database could not be read: {0}")]
     Database(#[from] rusqlite::Error),
     #[error("the readers could not open the database: {0}")]
-    Readers(#[from] r2d2::Error),
+    Readers(#[from] headwater_actors::readers::StartError),
     #[error("a thread could not be started: {0}")]
     Thread(#[from] std::io::Error),
 }
@@ -93,8 +96,10 @@ impl App {
         let DataDir { writer: conn, lock, seal, .. } = data_dir;
 
         let realtime = Realtime::default();
+        let totals = Arc::new(Totals::default());
         let app = Arc::new(OnceLock::new());
-        let outlet = Outlet { realtime: realtime.clone(), seal: seal.clone(), app: app.clone() };
+        let outlet =
+            Outlet { totals: totals.clone(), realtime: realtime.clone(), seal: seal.clone(), app: app.clone() };
         let (writer, _) = Writer::start(conn, WriterLimits::default(), Box::new(outlet))?;
         let limits = ReaderLimits { time: config.query_timeout, ..ReaderLimits::default() };
         let readers = Readers::start(&database, limits, data_dir::prepare)?;
@@ -129,6 +134,7 @@ impl App {
             own_settings,
             hasher,
             auth_cache,
+            totals,
             realtime,
             rate_limiter,
             record_hooks,
@@ -177,6 +183,7 @@ impl App {
 
 /// Where the Writer's news go.
 struct Outlet {
+    totals: Arc<Totals>,
     realtime: Realtime,
     seal: Seal,
     /// Not there yet while the app is being put together.
@@ -184,6 +191,14 @@ struct Outlet {
 }
 
 impl Downstream for Outlet {
+    fn committed(&mut self, changes: &[Change], more: bool) {
+        if more {
+            self.totals.clear();
+        } else {
+            self.totals.changed(changes);
+        }
+    }
+
     fn commit(&mut self, commit: Arc<Commit>) {
         self.realtime.publish(&commit);
     }

@@ -11,6 +11,7 @@ pub mod dates;
 pub mod errors;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod generations;
 pub mod hooks;
 pub mod http;
 pub mod json;

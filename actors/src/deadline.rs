@@ -17,9 +17,18 @@ impl Deadline {
     const STEPS: i32 = 20_000;
 
     pub(crate) fn install(conn: &Connection) -> rusqlite::Result<Arc<Deadline>> {
+        Deadline::install_beside(conn, || {})
+    }
+
+    /// As [`Deadline::install`]; `look` is called whenever the clock is looked at.
+    pub(crate) fn install_beside(conn: &Connection, look: impl Fn() + Send + 'static) -> rusqlite::Result<Arc<Deadline>> {
         let deadline = Arc::new(Deadline { origin: Instant::now(), micros: AtomicU64::new(0) });
         let seen = deadline.clone();
-        conn.progress_handler(Self::STEPS, Some(move || seen.passed()))?;
+        let handler = move || {
+            look();
+            seen.passed()
+        };
+        conn.progress_handler(Self::STEPS, Some(handler))?;
         Ok(deadline)
     }
 

@@ -1,26 +1,34 @@
-//! The Readers: a fixed set of threads, each an actor with a read-only connection from the pool.
+//! The Readers: a fixed set of threads with a read-only connection of the pool each, and one mailbox for all of them.
 //!
-//! Two of them on two cores were measured to beat a larger blocking pool by 2× on throughput and 5× on p99: a slow query
-//! holds one of them, never a worker's HTTP or realtime clients. A query that passes its time limit is interrupted.
+//! Threads and a channel rather than actix's `SyncArbiter`, which passes every message through the thread that started it.
+//! As many of them read at a time as there are cores: two on two cores were measured to beat a larger blocking pool by 2×
+//! on throughput and 5× on p99. A query that turns out to be slow does not count among them any more, see [`lanes`], and
+//! is interrupted when it passes its time limit.
+
+mod lanes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use actix::prelude::*;
+use crossbeam_channel::{Receiver, Sender};
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::deadline::Deadline;
+use lanes::{Driver, Gate, Lanes};
 
 /// The bounds of the Readers.
 #[derive(Clone, Copy, Debug)]
 pub struct ReaderLimits {
-    /// Threads, each with a connection: as many as there are cores.
+    /// Quick reads at a time: as many as there are cores.
     pub threads: usize,
+    /// Slow reads beside them, each on a further thread with a connection.
+    pub slow: usize,
     /// Reads that may wait or run; further callers wait outside.
     pub queue: usize,
     /// How long a caller waits for a place before it is told [`ReadError::Overloaded`].
@@ -33,11 +41,21 @@ impl Default for ReaderLimits {
     fn default() -> ReaderLimits {
         ReaderLimits {
             threads: std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8),
+            slow: 8,
             queue: 4096,
             wait: Duration::from_secs(10),
             time: Duration::from_secs(30),
         }
     }
+}
+
+/// Why the Readers did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Connections(#[from] r2d2::Error),
+    #[error(transparent)]
+    Thread(#[from] std::io::Error),
 }
 
 /// Why a read gave no answer.
@@ -54,11 +72,13 @@ pub enum ReadError {
 /// The way to the Readers: cheap to clone, usable from any thread.
 #[derive(Clone)]
 pub struct Readers {
-    addr: Addr<Reader>,
+    mailbox: Sender<Read>,
     slots: Arc<Semaphore>,
     limits: ReaderLimits,
     pool: r2d2::Pool<SqliteConnectionManager>,
     counters: Arc<Counters>,
+    /// After the mailbox: threads without a lane end when it is gone.
+    _gate: Arc<Gate>,
 }
 
 #[derive(Default)]
@@ -81,7 +101,7 @@ impl Readers {
         path: &Path,
         limits: ReaderLimits,
         prepare: impl Fn(&Connection) -> rusqlite::Result<()> + Send + Sync + 'static,
-    ) -> Result<Readers, r2d2::Error> {
+    ) -> Result<Readers, StartError> {
         let manager = SqliteConnectionManager::file(path)
             .with_flags(OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI)
             .with_init(move |conn| {
@@ -90,20 +110,23 @@ impl Readers {
             });
         // Each thread keeps its connection: a checkout per read was measured at 15 us. A few more serve work that is
         // long by nature and may not hold a reader (backups, exports), through `connection`.
+        let threads = limits.threads + limits.slow;
         let pool = r2d2::Pool::builder()
-            .max_size(limits.threads as u32 + 4)
+            .max_size(threads as u32 + 4)
             .min_idle(Some(limits.threads as u32))
             .test_on_check_out(false)
             .build(manager)?;
-        let reader_pool = pool.clone();
         let counters = Arc::new(Counters::default());
-        let reader_counters = counters.clone();
-        let addr = SyncArbiter::start(limits.threads, move || Reader {
-            pool: reader_pool.clone(),
-            conn: None,
-            counters: reader_counters.clone(),
-        });
-        Ok(Readers { addr, slots: Arc::new(Semaphore::new(limits.queue)), limits, pool, counters })
+        let lanes = Lanes::new(limits.threads);
+        let gate = Arc::new(Gate(lanes.clone()));
+        let (mailbox, reads) = crossbeam_channel::unbounded();
+        for number in 0..threads {
+            let (reads, pool, counters) = (reads.clone(), pool.clone(), counters.clone());
+            let reader = Reader { reads, pool, conn: None, driver: Driver::new(lanes.clone()), counters };
+            thread::Builder::new().name(format!("reader {number}")).spawn(move || reader.run())?;
+        }
+        let slots = Arc::new(Semaphore::new(limits.queue));
+        Ok(Readers { mailbox, slots, limits, pool, counters, _gate: gate })
     }
 
     /// Runs `job` on a reader thread, within the default time limit.
@@ -130,16 +153,14 @@ impl Readers {
             },
         };
         let (reply, answer) = oneshot::channel();
-        self.addr.do_send(Read {
-            time,
-            run: Box::new(move |conn| {
-                // A caller that went away while the read waited needs no answer.
-                if !reply.is_closed() {
-                    let _ = reply.send(job(conn));
-                }
-                drop(slot);
-            }),
+        let run = Box::new(move |conn: &Connection| {
+            // A caller that went away while the read waited needs no answer.
+            if !reply.is_closed() {
+                let _ = reply.send(job(conn));
+            }
+            drop(slot);
         });
+        self.mailbox.send(Read { time, run }).map_err(|_| ReadError::Stopped)?;
         answer.await.map_err(|_| ReadError::Panicked)
     }
 
@@ -160,9 +181,12 @@ impl Readers {
     }
 }
 
+/// A thread of its own, and its mailbox.
 struct Reader {
+    reads: Receiver<Read>,
     pool: r2d2::Pool<SqliteConnectionManager>,
     conn: Option<Held>,
+    driver: Arc<Driver>,
     counters: Arc<Counters>,
 }
 
@@ -172,27 +196,28 @@ struct Held {
     deadline: Arc<Deadline>,
 }
 
-impl Actor for Reader {
-    type Context = SyncContext<Self>;
-}
-
-#[derive(Message)]
-#[rtype(result = "()")]
 struct Read {
     time: Duration,
     run: Box<dyn FnOnce(&Connection) + Send>,
 }
 
-impl Handler<Read> for Reader {
-    type Result = ();
+impl Reader {
+    fn run(mut self) {
+        self.driver.enter();
+        while let Ok(read) = self.reads.recv() {
+            self.read(read);
+            self.driver.enter();
+        }
+    }
 
-    fn handle(&mut self, read: Read, _: &mut SyncContext<Self>) {
+    fn read(&mut self, read: Read) {
         if self.conn.is_none() {
-            self.conn = Held::checkout(&self.pool);
+            self.conn = Held::checkout(&self.pool, &self.driver);
         }
         let Some(held) = &self.conn else { return };
         let started = Instant::now();
-        held.deadline.set(Instant::now().checked_add(read.time));
+        self.driver.begin();
+        held.deadline.set(started.checked_add(read.time));
         if catch_unwind(AssertUnwindSafe(|| (read.run)(&held.conn))).is_err() {
             log::error!("readers: a read panicked");
         }
@@ -203,11 +228,61 @@ impl Handler<Read> for Reader {
 }
 
 impl Held {
-    fn checkout(pool: &r2d2::Pool<SqliteConnectionManager>) -> Option<Held> {
+    fn checkout(pool: &r2d2::Pool<SqliteConnectionManager>, driver: &Arc<Driver>) -> Option<Held> {
         let opened = pool.get().map_err(|e| e.to_string()).and_then(|conn| {
-            let deadline = Deadline::install(&conn).map_err(|e| e.to_string())?;
+            let driver = driver.clone();
+            let deadline = Deadline::install_beside(&conn, move || driver.look()).map_err(|e| e.to_string())?;
             Ok(Held { conn, deadline })
         });
         opened.inspect_err(|error| log::error!("readers: no connection: {error}")).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use rusqlite::functions::FunctionFlags;
+
+    use super::*;
+    use crate::testing::Place;
+
+    #[actix::test]
+    async fn slow_reads_leave_quick_ones_their_place() {
+        let place = Place::new("readers");
+        let conn = place.open();
+        conn.execute_batch("CREATE TABLE t (v)").unwrap();
+        let goes_on = Arc::new(AtomicBool::new(true));
+        let asked = goes_on.clone();
+        let limits = ReaderLimits { threads: 2, slow: 4, ..ReaderLimits::default() };
+        let readers = Readers::start(&place.database(), limits, move |conn| {
+            let asked = asked.clone();
+            let flags = FunctionFlags::SQLITE_UTF8;
+            conn.create_scalar_function("goes_on", 0, flags, move |_| Ok(asked.load(Ordering::Relaxed)))
+        })
+        .unwrap();
+        let slow = |conn: &Connection| {
+            let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE goes_on()) SELECT max(i) FROM n";
+            conn.query_row(sql, [], |row| row.get::<_, i64>(0))
+        };
+        let slow: Vec<_> = (0..5)
+            .map(|_| {
+                let readers = readers.clone();
+                actix_rt::spawn(async move { readers.run(slow).await })
+            })
+            .collect();
+        for _ in 0..20 {
+            let quick = readers.run(|conn| conn.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)));
+            assert_eq!(quick.await.unwrap().unwrap(), 0);
+        }
+        assert!(slow.iter().all(|read| !read.is_finished()));
+        goes_on.store(false, Ordering::Relaxed);
+        for read in slow {
+            assert!(read.await.unwrap().unwrap().unwrap() > 1);
+        }
+        // Each has found its way back.
+        for _ in 0..20 {
+            assert!(readers.run(|_| ()).await.is_ok());
+        }
     }
 }

@@ -18,9 +18,13 @@ impl Place {
         Place(path)
     }
 
+    pub(crate) fn database(&self) -> PathBuf {
+        self.0.join("data.db")
+    }
+
     /// Another connection to its database, which is in WAL mode.
     pub(crate) fn open(&self) -> Connection {
-        let conn = Connection::open(self.0.join("data.db")).unwrap();
+        let conn = Connection::open(self.database()).unwrap();
         conn.execute_batch("PRAGMA journal_mode = WAL; PRAGMA busy_timeout = 10000").unwrap();
         conn
     }

@@ -40,6 +40,10 @@ use crate::{Change, Commit, Position, Seq, change_log};
 
 /// Who hears of what the Writer did. Called on the Writer's thread, in the order in which it happened; must be quick.
 pub trait Downstream: Send {
+    /// A transaction was committed, and its jobs are not answered yet: whatever is kept of the database may not be older
+    /// than an answer. `more`: something was written beside these changes.
+    fn committed(&mut self, _changes: &[Change], _more: bool) {}
+
     /// Changes were committed, and their jobs answered.
     fn commit(&mut self, commit: Arc<Commit>);
 
@@ -107,6 +111,8 @@ struct Group {
     changes: Vec<Change>,
     effects: Vec<Effect>,
     ends_epoch: bool,
+    /// A job wrote what is no change of a record, or did not say which it changed.
+    more: bool,
 }
 
 impl Writer {
@@ -227,6 +233,7 @@ impl Writer {
             match self.run_job(job.as_mut()) {
                 Ok(Some(tx)) => {
                     let first = group.changes.len();
+                    group.more |= tx.changes.is_empty() || tx.ends_epoch;
                     for change in tx.changes {
                         let seq = Seq(from.0 + group.changes.len() as u64 + 1);
                         group.changes.push(change.numbered(seq));
@@ -268,7 +275,7 @@ impl Writer {
     /// After the commit: everybody is told, in the order of what happened. `begun` is the epoch that the transaction
     /// began with, `next` the one that begins after it.
     fn tell(&mut self, group: Group, begun: Option<Position>, next: Option<Position>) {
-        let Group { ended, changes, effects, .. } = group;
+        let Group { ended, changes, effects, more, .. } = group;
         for effect in effects {
             unbroken("an effect of a commit", effect);
         }
@@ -287,6 +294,8 @@ impl Writer {
             self.position = start.clone();
             self.shared.begin_epoch(start);
         }
+        let more = more || begun.is_some();
+        unbroken("telling of a transaction", || self.downstream.committed(&changes, more));
         for (job, last) in ended {
             job.finish(Fate::Committed(last.map(|seq| Position { epoch: epoch.clone(), seq })));
         }

@@ -3,6 +3,7 @@
 
 use headwater_actors::Value;
 
+use super::like;
 use super::literal::Literal;
 use super::tree::{Op, Sign};
 
@@ -132,8 +133,8 @@ fn simple(left: &Term, op: Op, right: &Term, binds: &mut impl Bind) -> String {
     let sign = match op {
         Op::Equal => return equal(left, right, binds),
         Op::NotEqual => return not_equal(left, right, binds),
-        Op::Like => return like(left, "LIKE", right, binds),
-        Op::NotLike => return like(left, "NOT LIKE", right, binds),
+        Op::Like => return contains(left, false, right, binds),
+        Op::NotLike => return contains(left, true, right, binds),
         Op::Greater => ">",
         Op::GreaterOrEqual => ">=",
         Op::Less => "<",
@@ -178,18 +179,27 @@ fn not_equal(left: &Term, right: &Term, binds: &mut impl Bind) -> String {
     }
 }
 
-fn like(left: &Term, operator: &str, right: &Term, binds: &mut impl Bind) -> String {
+/// `~` and `!~`.
+fn contains(left: &Term, negated: bool, right: &Term, binds: &mut impl Bind) -> String {
     let left = written(left, binds);
-    let pattern = match &right.form {
-        Form::Known { value: Literal::Null, .. } => "NULL".to_owned(),
+    // Patterns out of rows may be of any length.
+    let (pattern, is_short) = match &right.form {
+        Form::Known { value: Literal::Null, .. } => ("NULL".to_owned(), true),
         Form::Known { value, lower } => {
-            let pattern = binds.bind(Value::Text(value.to_pattern()));
-            if *lower { format!("LOWER({pattern})") } else { pattern }
+            let pattern = value.to_pattern();
+            let is_short = pattern.len() <= like::SHORT;
+            let pattern = binds.bind(Value::Text(pattern));
+            (if *lower { format!("LOWER({pattern})") } else { pattern }, is_short)
         }
-        Form::Sql { text, .. } => format!("('%' || {text} || '%')"),
-        Form::Pattern { text, .. } => text.clone(),
+        Form::Sql { text, .. } => (format!("('%' || {text} || '%')"), false),
+        Form::Pattern { text, .. } => (text.clone(), false),
     };
-    format!("{left} {operator} {pattern} ESCAPE '\\'")
+    match (is_short, negated) {
+        (true, false) => format!("{left} LIKE {pattern} ESCAPE '\\'"),
+        (true, true) => format!("{left} NOT LIKE {pattern} ESCAPE '\\'"),
+        (false, false) => format!("{}(CAST({left} AS TEXT), CAST({pattern} AS TEXT))", like::FUNCTION),
+        (false, true) => format!("NOT {}(CAST({left} AS TEXT), CAST({pattern} AS TEXT))", like::FUNCTION),
+    }
 }
 
 fn is_distinct(left: &Term, right: &Term) -> bool {

@@ -1,8 +1,10 @@
-//! The SQL function behind `geoDistance`, registered on each connection.
+//! The SQL function behind `geoDistance`, and what else is registered on each connection.
 
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Result};
+
+use super::like;
 
 /// The name of [`distance`] in SQL.
 pub(super) const GEO_DISTANCE: &str = "geo_distance";
@@ -12,6 +14,7 @@ const EARTH_RADIUS: f64 = 6371.0;
 
 /// Registers what queries call.
 pub fn register_functions(conn: &Connection) -> Result<()> {
+    like::register(conn)?;
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
     conn.create_scalar_function(GEO_DISTANCE, 4, flags, |call| {
         let [lon_a, lat_a, lon_b, lat_b] = [number(call, 0), number(call, 1), number(call, 2), number(call, 3)];

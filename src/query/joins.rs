@@ -100,6 +100,11 @@ impl Joins {
         self.0.is_empty()
     }
 
+    /// True if records of other collections may be read. (Each join of a subquery stands here too.)
+    pub(super) fn reach_tables(&self) -> bool {
+        self.0.iter().any(|join| !matches!(join.key, Key::Items { .. } | Key::BodyItems { .. }))
+    }
+
     /// True if a row of the base may appear more than once.
     pub(super) fn multiply(&self) -> bool {
         self.0.iter().any(|join| join.many)

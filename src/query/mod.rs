@@ -14,6 +14,7 @@ mod functions;
 mod given;
 mod joins;
 mod lexer;
+mod like;
 mod literal;
 pub mod macros;
 mod parser;
@@ -33,7 +34,7 @@ pub use cache::parse;
 pub use functions::register_functions;
 pub use predicate::{Elsewhere, Predicate, Solution, Standing};
 pub use select::Select;
-pub use statement::Statement;
+pub use statement::{Count, Statement};
 
 use crate::records::Record;
 use crate::request::RequestInfo;

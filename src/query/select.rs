@@ -7,7 +7,7 @@ use headwater_actors::Value;
 use super::compare::Bind;
 use super::joins::{Source, Typing, joined};
 use super::path::Path;
-use super::statement::Statement;
+use super::statement::{Count, Statement};
 use super::to_sql::{Builder, Scope};
 use super::tree::{Comparison, Filter};
 use super::{Base, QueryError, parse, sort, sql};
@@ -145,13 +145,16 @@ impl<'a> Select<'a> {
     }
 
     /// How many distinct records there are.
-    pub fn count(&self) -> Statement {
+    pub fn count(&self) -> Count {
         let key = if self.collection.is_view() { "\"id\"" } else { "_rowid_" };
-        match (self.base, self.builder.joins.multiply()) {
+        let statement = match (self.base, self.builder.joins.multiply()) {
             (Base::Stored, true) => self.finish(format!("SELECT count(DISTINCT t.{key})")),
             (Base::Stored, false) => self.finish("SELECT count(*)".to_owned()),
             _ => self.exists(),
-        }
+        };
+        let reads_others = self.collection.is_view() || self.builder.joins.reach_tables();
+        let of = (!reads_others).then(|| self.collection.id.as_str().into());
+        Count { statement, of, lasts: !self.builder.asks_the_clock() }
     }
 
     /// Adds one comparison of a rule.

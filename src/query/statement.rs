@@ -17,6 +17,22 @@ pub struct Statement {
     pub params: Vec<Value>,
 }
 
+/// A statement that counts records.
+#[derive(Clone, Debug)]
+pub struct Count {
+    pub statement: Statement,
+    /// The id of the one collection whose records it reads; none if it may read others too.
+    pub of: Option<Box<str>>,
+    /// It asks the same later on: nothing in it depends on the clock.
+    pub lasts: bool,
+}
+
+impl Count {
+    pub fn run(&self, conn: &Connection) -> rusqlite::Result<u64> {
+        self.statement.number(conn)
+    }
+}
+
 impl Statement {
     /// Runs a statement of [`Select::rows`](super::Select::rows).
     pub fn records(&self, conn: &Connection, collection: &Arc<Collection>) -> rusqlite::Result<Vec<Record>> {
@@ -30,7 +46,7 @@ impl Statement {
         Ok(records)
     }
 
-    /// Runs a statement of [`Select::count`](super::Select::count).
+    /// The number that it gives.
     pub fn number(&self, conn: &Connection) -> rusqlite::Result<u64> {
         let mut statement = conn.prepare_cached(&self.sql)?;
         let mut rows = self.bind(&mut statement)?;

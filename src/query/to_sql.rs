@@ -33,6 +33,8 @@ pub(super) struct Builder<'a> {
     scopes: usize,
     /// Joined collections whose list rule is still to be added, by the alias of their rows.
     listed: Vec<Listed<'a>>,
+    /// `strftime` may be asked for the time of now.
+    has_strftime: bool,
 }
 
 struct Listed<'a> {
@@ -72,7 +74,13 @@ impl<'a> Builder<'a> {
             aliases: 0,
             scopes: 0,
             listed: Vec::new(),
+            has_strftime: false,
         }
+    }
+
+    /// True if what was built so far may mean something else later.
+    pub(super) fn asks_the_clock(&self) -> bool {
+        self.now.is_some() || self.has_strftime
     }
 
     /// Macros are taken at this moment.
@@ -169,6 +177,7 @@ impl<'a> Builder<'a> {
     }
 
     fn strftime(&mut self, scope: &Scope<'a>, call: &Strftime, all: bool) -> Result<Term, String> {
+        self.has_strftime = true;
         let format = self.bind(Value::Text(call.format.to_string()));
         let Some(time) = &call.time else { return Ok(Term::pattern(format!("strftime({format})"))) };
         let time = self.operand(scope, time, all)?;
@@ -276,17 +285,21 @@ impl<'a> Builder<'a> {
         let placed = self.place(scope, chain, &mut joins, true);
         self.joins = joins;
         let (text, row) = placed?;
-        let rows = if all && chain.is_multiple() {
-            let mut joins = Joins::default();
-            let (value, _) = self.place(scope, chain, &mut joins, false)?;
-            Some(Rows { joins: joins.to_sql(), value })
-        } else {
-            None
-        };
         let end = &chain.end;
         let plain = matches!(end.read, Read::Value | Read::Lower);
         let private = plain && !scope.trusted && end.field.name == "email" && end.collection.is_auth();
         let guard = private.then(|| format!("{} = 1", self.column(row, end.collection, "emailVisibility")));
+        let rows = if all && chain.is_multiple() {
+            let mut joins = Joins::default();
+            let (mut value, row) = self.place(scope, chain, &mut joins, false)?;
+            if private {
+                // Nor may it be guessed by what would fail if it were something else.
+                value = format!("IIF({} = 1, {value}, NULL)", self.column(row, end.collection, "emailVisibility"));
+            }
+            Some(Rows { joins: joins.to_sql(), value })
+        } else {
+            None
+        };
         let nulls = if matches!(end.read, Read::Json { .. }) { Nulls::Distinct } else { Nulls::Empty };
         Ok(Term { form: Form::Sql { text, given: false }, nulls, rows, guard })
     }

@@ -183,8 +183,9 @@ fn after_attributes(text: &str) -> &str {
 
 /// What follows the end tag of an element that may hold others of its name.
 fn skip_element<'a>(mut text: &'a str, name: &str) -> &'a str {
-    // The content of these is no markup.
-    let is_raw = matches!(name, "style" | "script" | "textarea" | "iframe" | "title");
+    if matches!(name, "style" | "script" | "textarea" | "iframe" | "title") {
+        return skip_raw(text, name);
+    }
     let mut depth = 1;
     while let Some(open) = text.find('<') {
         let markup = &text[open..];
@@ -196,13 +197,27 @@ fn skip_element<'a>(mut text: &'a str, name: &str) -> &'a str {
                 }
                 after
             }
-            Some((Markup::Start(found), after)) if found == name && !is_raw => {
+            Some((Markup::Start(found), after)) if found == name => {
                 depth += 1;
                 after
             }
-            Some((_, after)) if !is_raw => after,
-            _ => &markup[1..],
+            Some((_, after)) => after,
+            None => &markup[1..],
         };
+    }
+    ""
+}
+
+/// What follows the end tag of an element whose content is no markup.
+fn skip_raw<'a>(mut text: &'a str, name: &str) -> &'a str {
+    while let Some(open) = text.find("</") {
+        text = &text[open + 2..];
+        let Some(after) = text.get(name.len()..).filter(|_| text[..name.len()].eq_ignore_ascii_case(name)) else {
+            continue;
+        };
+        if after.is_empty() || after.starts_with(|c: char| c.is_ascii_whitespace() || c == '/' || c == '>') {
+            return after_attributes(after);
+        }
     }
     ""
 }
@@ -269,11 +284,24 @@ mod tests {
             ("a<form><form>x</form>y</form>b", "ab"),
             ("a<img src='x>y' alt=\">\">b<!-- c > d -->e", "abe"),
             ("a<style>unclosed", "a"),
+            ("a<SCRIPT></scripts></ script></é</Script >b", "ab"),
+            ("a<title></title", "a"),
             ("a<p unclosed", "a"),
             ("<", "<"),
         ];
         for (html, expected) in cases {
             assert_eq!(Excerpt { max: 100, with_ellipsis: true }.cut(html), expected, "{html}");
+        }
+    }
+
+    /// Were every `<` to look for its end, this would take hours.
+    #[test]
+    fn long_nonsense_is_read_once() {
+        let excerpt = Excerpt { max: usize::MAX, with_ellipsis: true };
+        for begin in ["<script>", "<form>", "<p>", "&", "<a '"] {
+            for piece in ["<a", "</", "<!--", "&", "<", "</script", "<script>"] {
+                excerpt.cut(&format!("{begin}{}", piece.repeat(1_000_000)));
+            }
         }
     }
 

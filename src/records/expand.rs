@@ -59,7 +59,8 @@ impl Paths {
             let path: String = path.chars().filter(|c| *c != ' ').collect();
             let path = path.trim_matches('.');
             if !path.is_empty() {
-                path.split('.').fold(&mut paths, |level, name| level.0.entry(name.to_owned()).or_default());
+                let names = path.split('.').take(LEVELS);
+                names.fold(&mut paths, |level, name| level.0.entry(name.to_owned()).or_default());
             }
         }
         paths
@@ -233,5 +234,6 @@ mod tests {
         assert_eq!(names(&paths), ["a", "c"]);
         assert_eq!(names(&paths.0["a"]), ["b", "e"]);
         assert_eq!(names(&paths.0["c"]), ["d"]);
+        drop(Paths::parse(&"a.".repeat(1_000_000)));
     }
 }

@@ -23,6 +23,7 @@ pub(crate) mod save;
 pub mod shows;
 #[cfg(test)]
 mod tests;
+pub mod totals;
 pub mod truncate;
 mod update;
 

@@ -111,14 +111,16 @@ async fn list_page(
 
     let presentation = Presentation::of(&request);
     let (job_app, collection, request) = (app.clone(), collection.clone(), Arc::new(request));
-    let of_collection = collection.clone();
+    let (of_collection, totals_app) = (collection.clone(), app.clone());
     let fetch = move |conn: &Connection| -> Result<(Vec<Record>, PageInfo), RecordError> {
         let records = rows.records(conn, &of_collection).map_err(not_listed)?;
         let total = match &count {
             None => -1,
             Some(count) => match asked.total_by_rows(records.len()) {
                 Some(total) => total,
-                None => count.number(conn).map_err(not_listed)? as i64,
+                // A total and a position must be of the same moment.
+                None if positioned => count.run(conn).map_err(not_listed)? as i64,
+                None => totals_app.totals.of(conn, count).map_err(not_listed)? as i64,
             },
         };
         Ok((records, asked.info(total)))

@@ -154,6 +154,7 @@ pub(super) async fn in_one_job<T: Send + 'static>(
         tx.after_commit(move || {
             app_after.realtime.revoke_changed(&app_after.schema.current(), &schema);
             app_after.schema.replace(schema);
+            app_after.totals.clear();
             concerned.iter().for_each(|id| app_after.auth_cache.forget_collection(id));
         });
         Ok(result)

@@ -250,6 +250,20 @@ fn a_filter_or_a_sort_beyond_the_limits_is_refused() {
 }
 
 #[test]
+fn names_nested_as_deep_as_a_request_can_hold_lead_nowhere() {
+    let scene = Scene::new();
+    let guest = scene.server.guest();
+    let (dots, names) = (".".repeat(60_000), "a.".repeat(30_000));
+    for deep in [dots.as_str(), names.as_str()] {
+        assert_eq!(guest.get(&format!("/api/health?fields={deep}")).ok(), json!({}));
+        assert_eq!(guest.get(&format!("{RECORD}?fields=id,{deep}")).ok(), json!({ "id": "post00000000001" }));
+        assert_eq!(guest.get(&format!("{RECORD}?expand={deep}")).status, 200);
+        assert_eq!(guest.get(&format!("{RECORDS}?sort={deep}")).status, 400);
+        assert_eq!(guest.get(&format!("{RECORDS}?filter={deep}")).status, 400);
+    }
+}
+
+#[test]
 fn sql_in_a_parameter_stays_a_text() {
     let scene = Scene::new();
     let guest = scene.server.guest();

@@ -28,7 +28,7 @@ pub(crate) struct Setting {
     pub(crate) events: usize,
     pub(crate) interval: Duration,
     pub(crate) rows: usize,
-    superuser: bool,
+    pub(crate) superuser: bool,
     pin: bool,
 }
 
@@ -159,7 +159,7 @@ impl Side {
         let server = Server::start(&self.binary, &self.template, None)?;
         let api = server.log_in()?;
         self.users = fixture::prepare(&api, counts)?;
-        self.callers = if setting.superuser { vec![api.token] } else { self.users[..CALLERS].to_vec() };
+        self.callers = if setting.superuser { vec![api.token] } else { fixture::log_in(&api, CALLERS)? };
         Ok(())
     }
 

@@ -23,8 +23,9 @@ pub(crate) const NOTES: &str = "swarm_notes";
 const TEAMS: &str = "swarm_teams";
 /// Visible to the members of their team.
 pub(crate) const MESSAGES: &str = "swarm_messages";
-/// Callers. Their passwords are hashed as cheaply as is allowed, because nobody logs in with them.
+/// Callers. Their passwords are hashed as cheaply as is allowed: logins are not measured.
 pub(crate) const USERS: &str = "swarm_users";
+const PASSWORD: &str = "a swarm password";
 
 const CONNECTIONS: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -108,7 +109,7 @@ pub(crate) fn prepare(api: &Api, counts: Counts) -> Result<Vec<String>> {
         let id = id("user", index);
         let _ = write!(
             body,
-            r#"{{"id":"{id}","email":"{id}@example.com","password":"a swarm password","passwordConfirm":"a swarm password"}}"#
+            r#"{{"id":"{id}","email":"{id}@example.com","password":"{PASSWORD}","passwordConfirm":"{PASSWORD}"}}"#
         );
     })?;
     fill(api, TEAMS, counts.users, |body, index| {
@@ -174,7 +175,19 @@ fn fill(api: &Api, name: &str, count: usize, body: impl Fn(&mut Vec<u8>, usize))
 /// A token for each of the users that `prepare` has made, in their order.
 fn tokens(api: &Api, users: usize) -> Result<Vec<String>> {
     let path = |index| format!("/api/collections/{USERS}/impersonate/{}", id("user", index));
-    let answers = post_all(api, users, path, |body, _| body.extend_from_slice(b"{}"))?;
+    tokens_of(post_all(api, users, path, |body, _| body.extend_from_slice(b"{}"))?)
+}
+
+/// Tokens that may be refreshed, of the first so many users.
+pub(crate) fn log_in(api: &Api, users: usize) -> Result<Vec<String>> {
+    let path = |_| format!("/api/collections/{USERS}/auth-with-password");
+    tokens_of(post_all(api, users, path, |body, index| {
+        let _ = write!(body, r#"{{"identity":"{}@example.com","password":"{PASSWORD}"}}"#, id("user", index));
+    })?)
+}
+
+/// The tokens in the answers, in the order of their users.
+fn tokens_of(answers: Vec<Vec<u8>>) -> Result<Vec<String>> {
     let token_of = |answer: &Vec<u8>| {
         let answer: Value = serde_json::from_slice(answer)?;
         let text = |value: &Value| value.as_str().map(str::to_owned);

@@ -18,16 +18,19 @@ pub(crate) enum Operation {
     ListSkipTotal,
     /// A page of 20, sorted, with one relation expanded, with the total.
     ListExpand,
+    /// A new token for an old one.
+    AuthRefresh,
 }
 
 impl Operation {
     /// As on the command line, and as people read it. Reads come first and creates last, so that in a comparison all read
     /// the same rows, and the faster of two servers does not get more to read because it has created more.
-    pub(crate) const ALL: [(Operation, &str, &str); 6] = [
+    pub(crate) const ALL: [(Operation, &str, &str); 7] = [
         (Operation::Get, "get", "get one"),
         (Operation::List, "list", "list 20, filter + sort, with total"),
         (Operation::ListSkipTotal, "list-skiptotal", "list 20, filter + sort, no total"),
         (Operation::ListExpand, "list-expand", "list 20, sort, expand, with total"),
+        (Operation::AuthRefresh, "auth-refresh", "auth-refresh"),
         (Operation::Update, "update", "update"),
         (Operation::Create, "create", "create"),
     ];
@@ -48,6 +51,8 @@ pub(crate) struct Requests {
     pub(crate) operation: Operation,
     /// Of the callers, in turn; none for guests.
     pub(crate) tokens: Vec<String>,
+    /// The collection that the callers are of.
+    pub(crate) callers: &'static str,
     /// How many items the fixture has made.
     pub(crate) rows: usize,
     sent: usize,
@@ -58,7 +63,8 @@ pub(crate) struct Requests {
 
 impl Requests {
     pub(crate) fn new(target: Target, operation: Operation, tokens: Vec<String>, rows: usize) -> Requests {
-        Requests { target, operation, tokens, rows, sent: 0, random: Random::new(), path: Vec::new(), body: Vec::new() }
+        let callers = fixture::USERS;
+        Requests { target, operation, tokens, callers, rows, sent: 0, random: Random::new(), path: Vec::new(), body: Vec::new() }
     }
 }
 
@@ -87,6 +93,7 @@ impl Work for Requests {
                 let filter = "(active%3Dtrue%26%26number%3E1000)";
                 ("GET", write!(path, "{records}?page={page}&perPage=20&sort=-number&filter={filter}{skip}"))
             }
+            Operation::AuthRefresh => ("POST", write!(path, "/api/collections/{}/auth-refresh", self.callers)),
             Operation::ListExpand => {
                 ("GET", write!(path, "{records}?page={page}&perPage=20&sort=-number&expand=group"))
             }
@@ -134,6 +141,7 @@ mod tests {
             ("update", "PATCH /api/collections/swarm_items/records/item0"),
             ("get", "GET /api/collections/swarm_items/records/item0"),
             ("list", "GET /api/collections/swarm_items/records?page="),
+            ("auth-refresh", "POST /api/collections/swarm_users/auth-refresh HTTP/1.1\r\n"),
         ] {
             let request = first(name);
             assert!(request.starts_with(line), "{request}");

@@ -38,7 +38,7 @@ pub async fn list(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let schema = app.schema.current();
     let found = app.readers.run(move |conn| {
         let records = rows.records(conn, &table())?;
-        let total = if page.skip_total { -1 } else { count.number(conn)? as i64 };
+        let total = if page.skip_total { -1 } else { count.run(conn)? as i64 };
         let items = records.iter().filter_map(|record| schema.by_id(record.id()).cloned()).collect();
         Ok::<_, rusqlite::Error>((items, total))
     });
@@ -64,7 +64,7 @@ pub async fn list(request: HttpRequest) -> Result<HttpResponse, ApiError> {
 }
 
 /// The rows of the page and their total number; none if the parameters name anything else than the keys.
-fn statements(request: &RequestInfo, page: &Page) -> Option<(query::Statement, query::Statement)> {
+fn statements(request: &RequestInfo, page: &Page) -> Option<(query::Statement, query::Count)> {
     let parameter = |name: &str| request.query.get(name).map_or("", String::as_str);
     let (filter, sort) = (parameter("filter"), parameter("sort"));
     let table = table();

@@ -9,6 +9,7 @@ use headwater_actors::Value;
 use super::values::{self, Affinity, Scalar};
 use super::{AuthRead, Class, Column, Compare, Kind, Node, Operand, Predicate, Read};
 use crate::query::given;
+use crate::query::like;
 use crate::query::literal::Literal;
 use crate::query::path::{Modifier, Path};
 use crate::query::tree::Op;
@@ -292,5 +293,5 @@ fn like(left: &Term<'_>, right: &Term<'_>) -> Option<Option<bool>> {
         },
     };
     let Some(text) = value.as_text()? else { return Some(None) };
-    Some(Some(values::like(&text, &pattern)?))
+    Some(Some(like::like(&text, &pattern)?))
 }

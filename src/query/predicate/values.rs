@@ -25,8 +25,6 @@ pub(super) enum Affinity {
     Numeric,
 }
 
-/// Longer patterns are an error to SQLite (SQLITE_MAX_LIKE_PATTERN_LENGTH).
-const MAX_PATTERN: usize = 50_000;
 /// Decimal digits up to which a float's text is its shortest form, whatever way it was rounded.
 const SAFE_DIGITS: usize = 13;
 /// Decimal digits up to which a text is read as the same float by everybody.
@@ -210,79 +208,6 @@ fn integer_and_real(integer: i64, real: f64) -> Ordering {
     integer.cmp(&(whole as i64)).then_with(|| whole.partial_cmp(&real).unwrap_or(Ordering::Equal))
 }
 
-/// `text LIKE pattern ESCAPE '\'`: ASCII in any case, everything else exactly.
-pub(super) fn like(text: &str, pattern: &str) -> Option<bool> {
-    if pattern.len() > MAX_PATTERN || text.contains('\0') || pattern.contains('\0') {
-        return None;
-    }
-    let mut steps = Vec::with_capacity(pattern.len());
-    let mut chars = pattern.chars();
-    while let Some(char) = chars.next() {
-        steps.push(match char {
-            '%' => Step::Any,
-            '_' => Step::One,
-            '\\' => match chars.next() {
-                Some(escaped) => Step::Char(folded(escaped)),
-                // An escape of nothing matches nothing.
-                None => return Some(false),
-            },
-            char => Step::Char(folded(char)),
-        });
-    }
-    Some(matches(text, &steps))
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Step {
-    Any,
-    One,
-    Char(char),
-}
-
-/// Goes back to the last `%` only: an earlier one could do no better.
-fn matches(text: &str, steps: &[Step]) -> bool {
-    let mut rest = text.chars();
-    let mut at = 0;
-    let mut retry: Option<(usize, std::str::Chars<'_>)> = None;
-    loop {
-        match steps.get(at) {
-            Some(Step::Any) => {
-                at += 1;
-                if at == steps.len() {
-                    return true;
-                }
-                retry = Some((at, rest.clone()));
-                continue;
-            }
-            None if rest.as_str().is_empty() => return true,
-            Some(step) => {
-                let mut ahead = rest.clone();
-                if let Some(char) = ahead.next()
-                    && (*step == Step::One || *step == Step::Char(folded(char)))
-                {
-                    rest = ahead;
-                    at += 1;
-                    continue;
-                }
-            }
-            None => {}
-        }
-        let Some((back, from)) = &mut retry else { return false };
-        if from.next().is_none() {
-            return false;
-        }
-        (at, rest) = (*back, from.clone());
-    }
-}
-
-/// A character as LIKE sees it. SQLite reads the two noncharacters at the end of each plane as the replacement character.
-fn folded(char: char) -> char {
-    match char {
-        '\u{fffe}' | '\u{ffff}' => '\u{fffd}',
-        char => char.to_ascii_lowercase(),
-    }
-}
-
 /// The number of items of a list column; the empty text and NULL have none, another scalar is one.
 pub(super) fn length(value: &Scalar<'_>) -> Option<i64> {
     let Scalar::Text(text) = value else { return Some(if value.is_null() { 0 } else { 1 }) };
@@ -303,23 +228,6 @@ mod tests {
     use rusqlite::Connection;
 
     use super::*;
-
-    #[test]
-    fn likes_agree_with_sqlite() {
-        let conn = Connection::open_in_memory().unwrap();
-        let texts = ["", "a", "A", "ab", "a%b", "a_b", r"a\b", "É", "é", "aab", "abab", "\u{ffff}", "ÄbC%"];
-        let patterns = [
-            "", "%", "_", "%%", "a", "A%", "%b", "%a%b%", r"a\%b", r"a\_b", r"a\\b", r"\", r"%\", r"a\", "_%_", "é",
-            "%É%", "\u{fffd}", "ab%ab", "%ab_b", r"%\%%", "a_b", r"\a\B", "%_",
-        ];
-        for text in texts {
-            for pattern in patterns {
-                let judge: bool =
-                    conn.query_row(r"SELECT ?1 LIKE ?2 ESCAPE '\'", [text, pattern], |row| row.get(0)).unwrap();
-                assert_eq!(like(text, pattern), Some(judge), "{text:?} LIKE {pattern:?}");
-            }
-        }
-    }
 
     #[test]
     fn numbers_and_texts_agree_with_sqlite() {

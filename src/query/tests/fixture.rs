@@ -145,7 +145,7 @@ impl World {
         let statement = select.rows(None);
         let records = statement.records(&self.conn, collection).unwrap_or_else(|e| panic!("{e}: {}", statement.sql));
         let ids: Vec<&str> = records.iter().map(Record::id).collect();
-        assert_eq!(select.count().number(&self.conn).unwrap(), ids.len() as u64, "{}", select.count().sql);
+        assert_eq!(select.count().run(&self.conn).unwrap(), ids.len() as u64, "{:?}", select.count());
         assert_eq!(select.exists().any(&self.conn).unwrap(), !ids.is_empty());
         Ok(ids.join(" "))
     }

@@ -5,6 +5,7 @@ mod crud;
 mod expand;
 mod limits;
 mod rules;
+mod totals;
 mod values;
 
 use serde_json::Value as Json;
