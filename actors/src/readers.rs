@@ -262,7 +262,8 @@ mod tests {
         })
         .unwrap();
         let slow = |conn: &Connection| {
-            let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE goes_on()) SELECT max(i) FROM n";
+            let sql =
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE goes_on()) SELECT max(i) FROM n";
             conn.query_row(sql, [], |row| row.get::<_, i64>(0))
         };
         let slow: Vec<_> = (0..5)

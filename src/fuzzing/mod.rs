@@ -61,7 +61,7 @@ fn prepares(
     if narrow(&mut select).is_err() {
         return;
     }
-    for statement in [select.rows(Some((30, 0))), select.count()] {
+    for statement in [select.rows(Some((30, 0))), select.count().statement] {
         match world.conn.prepare(&statement.sql) {
             Ok(prepared) => assert!(prepared.parameter_count() <= statement.params.len(), "{}", statement.sql),
             Err(error) => panic!("{error}: {}", statement.sql),

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::harness::{Client, Directory, Program, Server, eventually, query};
 
 /// Seconds; the rest of the test takes a small part of it.
-const TIMEOUT: &str = "5";
+const TIMEOUT: &str = "10";
 
 /// Items that all belong to one group, so that each leads to all others; and texts of a megabyte that are all alike.
 fn start(timeout: &str) -> Server {

@@ -64,7 +64,17 @@ pub(crate) struct Requests {
 impl Requests {
     pub(crate) fn new(target: Target, operation: Operation, tokens: Vec<String>, rows: usize) -> Requests {
         let callers = fixture::USERS;
-        Requests { target, operation, tokens, callers, rows, sent: 0, random: Random::new(), path: Vec::new(), body: Vec::new() }
+        Requests {
+            target,
+            operation,
+            tokens,
+            callers,
+            rows,
+            sent: 0,
+            random: Random::new(),
+            path: Vec::new(),
+            body: Vec::new(),
+        }
     }
 }
 

@@ -249,7 +249,12 @@ fn http_measures(setting: &Setting) -> Vec<Measure> {
         let at = format!("{name}, {} connections", setting.connections);
         [
             Measure::new(at.clone(), "requests/s", Good::High, goal),
-            Measure::new(at.clone(), "p99 ms", Good::Low, Goal::Better(if setting.connections == 64 { 3.0 } else { 1.0 })),
+            Measure::new(
+                at.clone(),
+                "p99 ms",
+                Good::Low,
+                Goal::Better(if setting.connections == 64 { 3.0 } else { 1.0 }),
+            ),
             Measure::new(at, "CPU us/request", Good::Low, Goal::None),
         ]
     };

@@ -22,7 +22,8 @@ fn library() -> Server {
     server.collection(json!({ "name": "shown", "type": "view", "viewQuery": view }));
     server.guest().post("/api/collections/authors/records", json!({ "id": "author000000001", "name": "Ada" })).ok();
     for rank in 0..4 {
-        let post = json!({ "id": format!("post0000000000{rank}"), "title": "t", "rank": rank, "author": "author000000001" });
+        let post =
+            json!({ "id": format!("post0000000000{rank}"), "title": "t", "rank": rank, "author": "author000000001" });
         server.guest().post(POSTS, post).ok();
     }
     server
@@ -41,7 +42,8 @@ fn totals_follow_every_write() {
     let (guest, superuser) = (server.guest(), server.superuser());
     // Everything is asked before and after each step, so that each answer could be an old one.
     let totals = || {
-        let of_posts = ["", "rank > 1", "author.name = 'Ada'", "title ~ 't'"].map(|filter| total(&guest, "posts", filter));
+        let of_posts =
+            ["", "rank > 1", "author.name = 'Ada'", "title ~ 't'"].map(|filter| total(&guest, "posts", filter));
         let others = [
             total(&guest, "shown", "name = 'Ada'"),
             total(&guest, "authors", "posts_via_author.rank ?> 1"),
