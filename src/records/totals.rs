@@ -172,7 +172,7 @@ mod tests {
         let keys = [
             of(vec![]),
             of(vec![text("a"), text("b")]),
-            of(vec![text("a\01:b")]),
+            of(vec![text("a\x001:b")]),
             of(vec![text("1")]),
             of(vec![Value::Integer(1)]),
             of(vec![Value::Real(1.0)]),
