@@ -21,6 +21,7 @@ use crate::ops::seal::Seal;
 use crate::ops::settings::{Settings, SettingsCache};
 use crate::realtime::Realtime;
 use crate::records::Hooks;
+use crate::records::gates::Gates;
 use crate::records::totals::Totals;
 use crate::schema::{self, SchemaCache};
 
@@ -52,6 +53,8 @@ pub struct Inner {
     pub hasher: Hasher,
     /// Auth records and tokens that requests showed lately.
     pub auth_cache: AuthCache,
+    /// Rules that are met whatever the record is.
+    pub gates: Gates,
     /// How many records lists have.
     pub totals: Arc<Totals>,
     /// Clients that listen to changes.
@@ -134,6 +137,7 @@ impl App {
             own_settings,
             hasher,
             auth_cache,
+            gates: Gates::default(),
             totals,
             realtime,
             rate_limiter,

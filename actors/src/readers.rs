@@ -7,6 +7,7 @@
 
 mod lanes;
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +22,9 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::deadline::Deadline;
 use lanes::{Driver, Gate, Lanes};
+
+/// Threads that may have a connection for [`Readers::at_once`].
+const MAX_WORKERS: u32 = 64;
 
 /// The bounds of the Readers.
 #[derive(Clone, Copy, Debug)]
@@ -112,7 +116,7 @@ impl Readers {
         // long by nature and may not hold a reader (backups, exports), through `connection`.
         let threads = limits.threads + limits.slow;
         let pool = r2d2::Pool::builder()
-            .max_size(threads as u32 + 4)
+            .max_size(threads as u32 + 4 + MAX_WORKERS)
             .min_idle(Some(limits.threads as u32))
             .test_on_check_out(false)
             .build(manager)?;
@@ -162,6 +166,21 @@ impl Readers {
         });
         self.mailbox.send(Read { time, run }).map_err(|_| ReadError::Stopped)?;
         answer.await.map_err(|_| ReadError::Panicked)
+    }
+
+    /// Runs a job that is sure to be quick (a look-up of one row) here and now, on a connection of the calling thread's
+    /// own. None if there is none to be had at once.
+    pub fn at_once<T>(&self, job: impl FnOnce(&Connection) -> T) -> Option<T> {
+        OWN.with_borrow_mut(|own| {
+            if !own.as_ref().is_some_and(|(of, _)| Arc::ptr_eq(of, &self.counters)) {
+                *own = self.pool.try_get().map(|conn| (self.counters.clone(), conn));
+            }
+            let (_, conn) = own.as_ref()?;
+            let started = Instant::now();
+            let result = job(conn);
+            self.counters.count(started);
+            Some(result)
+        })
     }
 
     /// Reads waiting or running now.
@@ -222,9 +241,21 @@ impl Reader {
             log::error!("readers: a read panicked");
         }
         held.deadline.set(None);
-        self.counters.reads.fetch_add(1, Ordering::Relaxed);
-        self.counters.micros.fetch_add(started.elapsed().as_micros() as u64, Ordering::Relaxed);
+        self.counters.count(started);
     }
+}
+
+impl Counters {
+    fn count(&self, started: Instant) {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.micros.fetch_add(started.elapsed().as_micros() as u64, Ordering::Relaxed);
+    }
+}
+
+thread_local! {
+    /// The connection for [`Readers::at_once`], and whose it is.
+    static OWN: RefCell<Option<(Arc<Counters>, r2d2::PooledConnection<SqliteConnectionManager>)>> =
+        const { RefCell::new(None) };
 }
 
 impl Held {

@@ -58,15 +58,16 @@ pub fn service(
 /// All routes, and how what none of them understands is answered.
 pub fn configure(config: &mut web::ServiceConfig) {
     error::configure(config);
+    // Routes are tried one after the other: first those that are asked most.
+    records::configure(config);
+    auth::configure(config);
+    realtime::configure(config);
+    batch::configure(config);
     health::configure(config);
     metrics::configure(config);
-    realtime::configure(config);
     oauth2_redirect::configure(config);
     settings::configure(config);
-    batch::configure(config);
     collections::configure(config);
     sql::configure(config);
-    auth::configure(config);
-    records::configure(config);
     static_files::configure(config);
 }

@@ -28,7 +28,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .route(web::get().to(view))
         .route(web::patch().to(update))
         .route(web::delete().to(delete));
-    config.service(records).service(record);
+    config.service(record).service(records);
 }
 
 async fn list(request: HttpRequest, path: web::Path<String>) -> Result<HttpResponse, ApiError> {

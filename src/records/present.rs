@@ -65,6 +65,11 @@ impl Presentation {
         enrich(app, records, request)
     }
 
+    /// True if nothing but the records themselves is shown.
+    pub fn expands_nothing(&self) -> bool {
+        self.expand.is_empty()
+    }
+
     /// As [`Presentation::prepare`] if no database is needed for it; false if one is.
     pub fn prepare_at_once(
         &self,
@@ -82,7 +87,7 @@ impl Presentation {
     pub fn one(&self, record: &Record) -> Vec<u8> {
         match &self.fields {
             Picked::All => {
-                let mut out = Vec::with_capacity(64 + record.values.len() * 32);
+                let mut out = Vec::with_capacity(512);
                 output::write_json(record, &mut out);
                 out
             }
@@ -94,7 +99,7 @@ impl Presentation {
     /// Prepared records as a page.
     pub fn page(&self, records: &[Record], info: PageInfo) -> Vec<u8> {
         let PageInfo { page, per_page, total_items, total_pages } = info;
-        let mut out = Vec::with_capacity(128 + records.len() * 256);
+        let mut out = Vec::with_capacity(128 + records.len() * 512);
         out.extend_from_slice(b"{\"items\":");
         match &self.fields {
             Picked::All => output::write_json_array(records, &mut out),

@@ -5,6 +5,7 @@ use crate::client::Protocol;
 use crate::crowd::{Crowd, Guests};
 use crate::fanout;
 use crate::fixture::{self, Counts, EVENTS};
+use crate::floor;
 use crate::hold::Held;
 use crate::operation::{Operation, Requests};
 use crate::options::Options;
@@ -23,7 +24,7 @@ const USAGE: &str = "\
 usage: swarm COMMAND --option value …
 
   prepare --url URL --email EMAIL --password PASSWORD [--rows 10000] [--cells 0] [--users 0 --tokens FILE]
-  http    --url URL --op create|update|get|list|list-skiptotal|list-expand
+  http    --url URL --op create|update|get|list|list-skiptotal|list-expand|auth-refresh
           [--token TOKEN | --tokens FILE] [--connections 64] [--seconds 4] [--warmup 1] [--rows 10000] [--pid PID]
   hold    --url URL [--collection swarm_events] [--clients 1000] [--seconds 5] [--protocol sse|sse-resuming|websocket]
           [--tokens FILE] [--pid PID]
@@ -36,6 +37,7 @@ usage: swarm COMMAND --option value …
           [--dir target/swarm]
   soak    --url URL [--minutes 30] [--clients 10000] [--churn 10] [--writes 2] [--protocol sse-resuming|websocket]
           [--pid PID]
+  floor   [--clients 10000] [--events 10] [--interval-ms 2000] [--bytes 420] [--pin]
   compare --headwater BINARY --reference BINARY [--scenarios http,fanout] [--rounds 5] [--seconds 4] [--connections 64]
           [--clients 10000] [--events 5] [--interval-ms 2000] [--rows 10000] [--as user|superuser] [--pin]
           [--dir target/swarm]
@@ -60,9 +62,23 @@ pub(crate) fn run(arguments: Vec<String>) -> Result<()> {
         "stall" => stall(options),
         "restart" => restart(options),
         "soak" => soak(options),
+        "floor" => floor(options, rest),
+        "floor-writer" => floor::write(options),
         "compare" => compare::run(options),
         _ => Err(USAGE.into()),
     }
+}
+
+fn floor(options: Options, arguments: &[String]) -> Result<()> {
+    let json = floor::run(options, arguments)?;
+    let of = |key: &str| json[key].as_f64().unwrap_or_default();
+    let line = format!(
+        "a bare write: {:.1} us of CPU, all written after {:.0} ms",
+        of("cpu_us_per_write"),
+        of("all_written_ms")
+    );
+    print("floor", json, &line);
+    Ok(())
 }
 
 /// The JSON line for programs, the other one for people.

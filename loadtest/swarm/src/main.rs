@@ -14,6 +14,7 @@ mod crowd;
 mod events;
 mod fanout;
 mod fixture;
+mod floor;
 mod hold;
 mod http;
 mod latency;

@@ -8,6 +8,7 @@ use crate::ledger::Mark;
 use crate::request::Target;
 use crate::scene::Scene;
 use crate::socket::{self, Epoll, Ready};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 #[derive(Clone, Copy)]
@@ -35,7 +36,8 @@ pub(crate) struct Writers {
     clients: usize,
     start: Instant,
     connections: Vec<Connection>,
-    idle: Vec<usize>,
+    /// In turn: a connection that never asks anything is not kept for ever.
+    idle: VecDeque<usize>,
     /// The number of the next event.
     next: usize,
     /// From when an event was sent to its answer.
@@ -57,7 +59,7 @@ impl Writers {
             clients: crowd.len(),
             start,
             connections: (0..plan.writers).map(open).collect::<Result<_>>()?,
-            idle: (0..plan.writers).rev().collect(),
+            idle: (0..plan.writers).collect(),
             next: plan.events.0,
             latencies: Latencies::default(),
             last_answer: start,
@@ -69,7 +71,7 @@ impl Writers {
     /// Sends what is due, and says how long nothing will be.
     pub(crate) fn write(&mut self, epoll: &Epoll) -> Duration {
         while self.next < self.plan.events.1
-            && let Some(&writer) = self.idle.last()
+            && let Some(&writer) = self.idle.front()
         {
             let elapsed = self.start.elapsed();
             let due = match self.plan.pace {
@@ -79,7 +81,7 @@ impl Writers {
             if due > elapsed {
                 return (due - elapsed).min(Duration::from_millis(100));
             }
-            self.idle.pop();
+            self.idle.pop_front();
             let mark = Mark { writer, event: self.next, due_micros: due.as_micros() as u64 };
             self.connections[writer].ask(epoll, |out| {
                 self.plan.scene.write(&self.target, out, mark, self.clients, &self.plan.token);
@@ -100,7 +102,7 @@ impl Writers {
             }
             self.last_answer = Instant::now();
             self.latencies.push(answer.asked.elapsed());
-            self.idle.push(writer);
+            self.idle.push_back(writer);
         }
         Ok(())
     }

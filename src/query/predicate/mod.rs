@@ -170,6 +170,12 @@ impl Predicate {
         }
     }
 
+    /// True if the caller of the request meets it whatever the record is.
+    pub fn holds_anyhow(&self, request: &RequestInfo, now: DateTime<Utc>) -> bool {
+        let at = self.elsewhere.is_empty().then(|| self.at(None, request, now)).flatten();
+        at.is_some_and(|at| at.holds(&self.tree) == Some(true))
+    }
+
     /// What keeps it from being answered in memory alone. Empty if nothing does.
     pub fn elsewhere(&self) -> &[Elsewhere] {
         &self.elsewhere
