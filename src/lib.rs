@@ -9,6 +9,8 @@ pub mod checks;
 pub mod cli;
 pub mod dates;
 pub mod errors;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod generations;
 pub mod hooks;
 pub mod http;

@@ -30,6 +30,7 @@ pub mod writer;
 
 pub use change::{Action, Change, Commit, NewChange, Row, Subject};
 pub use checkpoint::Checkpointer;
+pub use deadline::is_overdue;
 pub use pruner::Pruner;
 pub use readers::{ReadError, Readers};
 pub use seq::{Epoch, Position, Seq};

@@ -276,6 +276,7 @@ mod tests {
     use rusqlite::functions::FunctionFlags;
 
     use super::*;
+    use crate::deadline::is_overdue;
     use crate::testing::Place;
 
     #[actix::test]
@@ -316,5 +317,17 @@ mod tests {
         for _ in 0..20 {
             assert!(readers.run(|_| ()).await.is_ok());
         }
+    }
+
+    #[actix::test]
+    async fn a_function_can_ask_whether_its_time_is_over() {
+        let place = Place::new("readers");
+        place.open();
+        let limits = ReaderLimits { threads: 1, slow: 0, ..ReaderLimits::default() };
+        let readers = Readers::start(&place.database(), limits, |_| Ok(())).unwrap();
+        let wait = |_: &Connection| while !is_overdue() {};
+        assert!(readers.run_within(Duration::ZERO, wait).await.is_ok());
+        assert!(!readers.run(|_| is_overdue()).await.unwrap());
+        assert!(!is_overdue(), "nobody set a limit here");
     }
 }

@@ -160,7 +160,7 @@ async fn collect<E>(mut stream: impl Stream<Item = Result<Bytes, E>> + Unpin, ex
 }
 
 /// The first JSON value of the text must be an object (or null); what comes after it is ignored, and its depth is bounded.
-fn parse_json(content: &[u8]) -> Result<Map<String, Json>, ApiError> {
+pub(crate) fn parse_json(content: &[u8]) -> Result<Map<String, Json>, ApiError> {
     // A value takes two bytes at least.
     if content.len() / 2 > MAX_JSON_VALUES {
         json_weight::within(content, MAX_JSON_VALUES).map_err(|_| malformed())?;

@@ -30,6 +30,8 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::web;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use body::parse_json;
 pub use error::ApiError;
 
 use crate::app::App;

@@ -1,5 +1,6 @@
 //! The records API.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use rand::RngExt;
 
 use super::{ApiError, answer, extract, limits};
 use crate::app::App;
+use crate::ops::rate_limits::RateLimiter;
 use crate::query::QueryError;
 use crate::records::{Input, RecordError, present, read, write};
 use crate::request::Context;
@@ -92,16 +94,21 @@ async fn delete(
 /// Searches that find nothing are how one guesses at what a rule hides, by how long they take: after a few of them the
 /// answers wait for a time that tells nothing.
 async fn slow_down(request: &HttpRequest, collection: &Collection) {
+    let Some(client) = limits::client(request) else { return };
+    if let Some(wait) = wait(&extract::app(request).rate_limiter, client, &collection.id) {
+        actix_web::rt::time::sleep(wait).await;
+    }
+}
+
+/// How long the answer to one more search that found nothing has to wait.
+fn wait(limiter: &RateLimiter, client: IpAddr, collection_id: &str) -> Option<Duration> {
     const SEARCHES: i64 = 3;
     const WINDOW: Duration = Duration::from_secs(3);
     const LONGEST_WAIT: u64 = 500;
 
-    let Some(client) = limits::client(request) else { return };
-    let place = format!("search {}", collection.id);
-    if !extract::app(request).rate_limiter.take(&place, client, SEARCHES, WINDOW) {
-        let millis = rand::rng().random_range(0..LONGEST_WAIT);
-        actix_web::rt::time::sleep(Duration::from_millis(millis)).await;
-    }
+    let place = format!("search {collection_id}");
+    let is_free = limiter.take(&place, client, SEARCHES, WINDOW);
+    (!is_free).then(|| Duration::from_millis(rand::rng().random_range(0..LONGEST_WAIT)))
 }
 
 /// The collection that a path names.
@@ -172,5 +179,23 @@ fn failed(action: Action) -> &'static str {
         Action::Delete => {
             "Failed to delete record. Make sure that the record is not part of a required relation reference."
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fourth_search_in_vain_waits_for_a_time_that_tells_nothing() {
+        let limiter = RateLimiter::default();
+        let [one, other] = ["10.0.0.1", "10.0.0.2"].map(|ip| ip.parse().unwrap());
+        assert!((0..3).all(|_| wait(&limiter, one, "posts").is_none()));
+        let waits: Vec<_> = (0..50).filter_map(|_| wait(&limiter, one, "posts")).collect();
+        assert_eq!(waits.len(), 50);
+        assert!(waits.iter().all(|wait| *wait < Duration::from_millis(500)));
+        assert!(waits.iter().any(|wait| *wait != waits[0]), "the same wait would tell as much as none");
+        assert_eq!(wait(&limiter, other, "posts"), None);
+        assert_eq!(wait(&limiter, one, "comments"), None);
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct Term {
     pub rows: Option<Rows>,
     /// A condition that any comparison with this operand needs beside itself.
     pub guard: Option<String>,
+    /// It may be a text of megabytes.
+    pub is_long: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -59,7 +61,7 @@ impl Term {
     }
 
     pub(super) fn of(form: Form) -> Term {
-        Term { form, nulls: Nulls::Empty, rows: None, guard: None }
+        Term { form, nulls: Nulls::Empty, rows: None, guard: None, is_long: false }
     }
 
     /// An empty literal.
@@ -82,15 +84,16 @@ impl Term {
             Form::Pattern { .. } => Form::Pattern { text, given: false },
             _ => Form::Sql { text, given: false },
         };
-        Term { nulls: self.nulls, ..Term::of(form) }
+        Term { nulls: self.nulls, is_long: self.is_long, ..Term::of(form) }
     }
 
     /// The operand opposite to a path whose rows are asked: its bare value, without a say about NULL.
     fn opposite(&self) -> Term {
-        Term::of(match &self.form {
+        let form = match &self.form {
             Form::Pattern { text, .. } => Form::Pattern { text: text.clone(), given: true },
             form => form.clone(),
-        })
+        };
+        Term { is_long: self.is_long, ..Term::of(form) }
     }
 }
 
@@ -181,7 +184,7 @@ fn not_equal(left: &Term, right: &Term, binds: &mut impl Bind) -> String {
 
 /// `~` and `!~`.
 fn contains(left: &Term, negated: bool, right: &Term, binds: &mut impl Bind) -> String {
-    let left = written(left, binds);
+    let text = written(left, binds);
     // Patterns out of rows may be of any length.
     let (pattern, is_short) = match &right.form {
         Form::Known { value: Literal::Null, .. } => ("NULL".to_owned(), true),
@@ -194,11 +197,14 @@ fn contains(left: &Term, negated: bool, right: &Term, binds: &mut impl Bind) -> 
         Form::Sql { text, .. } => (format!("('%' || {text} || '%')"), false),
         Form::Pattern { text, .. } => (text.clone(), false),
     };
-    match (is_short, negated) {
-        (true, false) => format!("{left} LIKE {pattern} ESCAPE '\\'"),
-        (true, true) => format!("{left} NOT LIKE {pattern} ESCAPE '\\'"),
-        (false, false) => format!("{}(CAST({left} AS TEXT), CAST({pattern} AS TEXT))", like::FUNCTION),
-        (false, true) => format!("NOT {}(CAST({left} AS TEXT), CAST({pattern} AS TEXT))", like::FUNCTION),
+    let operator = if negated { "NOT LIKE" } else { "LIKE" };
+    let quick = format!("{text} {operator} {pattern} ESCAPE '\\'");
+    let not = if negated { "NOT " } else { "" };
+    let careful = format!("{not}{}(CAST({text} AS TEXT), CAST({pattern} AS TEXT))", like::FUNCTION);
+    match (is_short, left.is_long) {
+        (true, false) => quick,
+        (true, true) => format!("IIF(octet_length({text}) > {}, {careful}, {quick})", like::SHORT_TEXT),
+        (false, _) => careful,
     }
 }
 

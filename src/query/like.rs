@@ -5,13 +5,19 @@
 //! [`allowed`], whatever their length.
 
 use rusqlite::functions::{Context, FunctionFlags};
-use rusqlite::{Connection, Error, Result};
+use rusqlite::{Connection, Error, Result, ffi};
 
 /// Longer patterns are an error to SQLite (SQLITE_MAX_LIKE_PATTERN_LENGTH).
 const MAX_PATTERN: usize = 50_000;
 
 /// Patterns up to so many bytes are left to SQLite's operator, which is faster.
 pub(super) const SHORT: usize = 64;
+
+/// Texts up to so many bytes are left to SQLite's operator too, if the pattern is short.
+pub(super) const SHORT_TEXT: usize = 1 << 16;
+
+/// Characters that are looked at between two looks at the clock.
+const CLOCKED: usize = 10_000;
 
 /// The name of [`like`] in SQL: `hw_like(text, pattern)`.
 pub(super) const FUNCTION: &str = "hw_like";
@@ -60,7 +66,10 @@ fn matches(text: &str, steps: &[Step], allowed: usize) -> Option<bool> {
     let mut rest = text.chars();
     let mut at = 0;
     let mut retry: Option<(usize, std::str::Chars<'_>)> = None;
-    for _ in 0..allowed {
+    for count in 1..=allowed {
+        if count % CLOCKED == 0 && headwater_actors::is_overdue() {
+            return None;
+        }
         match steps.get(at) {
             Some(Step::Any) => {
                 at += 1;
@@ -108,7 +117,8 @@ pub(super) fn register(conn: &Connection) -> Result<()> {
         if pattern.len() > MAX_PATTERN {
             return Err(too_complex());
         }
-        search(&text, &pattern).map(Some).ok_or_else(too_complex)
+        let stopped = || if headwater_actors::is_overdue() { interrupted() } else { too_complex() };
+        search(&text, &pattern).map(Some).ok_or_else(stopped)
     })
 }
 
@@ -121,6 +131,10 @@ fn text(call: &Context<'_>, index: usize) -> Result<Option<String>> {
     };
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     Ok(Some(String::from_utf8_lossy(&bytes[..end]).into_owned()))
+}
+
+fn interrupted() -> Error {
+    Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_INTERRUPT), None)
 }
 
 fn too_complex() -> Error {

@@ -20,6 +20,9 @@ use crate::records::Record;
 use crate::request::RequestInfo;
 use crate::schema::{Collection, Field, FieldKind, Rule, Schema};
 
+/// Code points from which on a text field may hold a long text.
+const LONG_TEXT: i64 = 16_000;
+
 pub(super) struct Builder<'a> {
     schema: &'a Schema,
     request: &'a RequestInfo,
@@ -301,7 +304,13 @@ impl<'a> Builder<'a> {
             None
         };
         let nulls = if matches!(end.read, Read::Json { .. }) { Nulls::Distinct } else { Nulls::Empty };
-        Ok(Term { form: Form::Sql { text, given: false }, nulls, rows, guard })
+        // Other fields have limits of their own; lists of ids and names stay far below.
+        let is_long = match &end.field.kind {
+            FieldKind::Editor(_) | FieldKind::Json(_) => true,
+            FieldKind::Text(options) => options.max > LONG_TEXT,
+            _ => false,
+        };
+        Ok(Term { form: Form::Sql { text, given: false }, nulls, rows, guard, is_long })
     }
 
     /// Adds the joins of a chain that are not there yet. Returns its value and the row that holds it.

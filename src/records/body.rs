@@ -4,6 +4,7 @@
 //! it is inside the Writer's transaction, so that none is lost. No database is touched.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use headwater_actors::Value;
 use serde_json::{Map, Value as Json};
@@ -52,7 +53,8 @@ enum How {
     Add(f64),
     Append(Vec<String>),
     Prepend(Vec<String>),
-    Remove(Vec<String>),
+    /// Both the given and the stored list may be long.
+    Remove(HashSet<String>),
 }
 
 impl Given {
@@ -219,7 +221,7 @@ fn read_gift(field: &Field, modifier: Modifier, value: &Json) -> Option<How> {
         (Modifier::Plus, FieldKind::Number(_)) => How::Add(number(&field.of().cast(value))),
         (Modifier::Minus, FieldKind::Number(_)) => How::Add(-number(&field.of().cast(value))),
         (Modifier::Plus, _) => How::Append(given(value)),
-        (Modifier::Minus, _) => How::Remove(given(value)),
+        (Modifier::Minus, _) => How::Remove(given(value).into_iter().collect()),
         (Modifier::Before, _) => How::Prepend(given(value)),
         (Modifier::Autogenerate, _) => return None,
     })

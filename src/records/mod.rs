@@ -33,8 +33,12 @@ mod work;
 pub mod write;
 
 pub use body::Input;
+#[cfg(any(test, fuzzing))]
+pub(crate) use body::{Given, id_of};
 pub use error::RecordError;
 pub use hooks::Hooks;
 pub use record::{Expanded, Record, Shows};
+#[cfg(any(test, fuzzing))]
+pub(crate) use validate::values as check_values;
 
 pub use write::{Authority, Written};

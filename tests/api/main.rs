@@ -18,4 +18,5 @@ mod query;
 mod realtime;
 mod records;
 mod serve;
+mod slow_filters;
 mod twins;

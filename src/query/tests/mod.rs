@@ -2,6 +2,8 @@
 
 mod conformance;
 mod fixture;
+mod oracle;
+mod oracle_properties;
 mod predicate;
 mod predicate_properties;
 mod properties;

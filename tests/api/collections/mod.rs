@@ -1,6 +1,7 @@
 //! The collections API, and what it does to the tables.
 
 mod auth_options;
+mod changes;
 mod columns;
 mod importing;
 mod indexes;

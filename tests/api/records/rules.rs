@@ -199,3 +199,50 @@ fn the_last_superuser_stays() {
     superuser.delete(&format!("{records}/{}", id(&only))).ok();
     superuser.get(records).refused(403);
 }
+
+#[test]
+fn an_id_belongs_to_one_record_of_all_auth_collections() {
+    let server = Server::start();
+    for name in ["members", "staff"] {
+        server.collection(json!({ "name": name, "type": "auth" }));
+    }
+    for name in ["notes", "posts"] {
+        server.collection(json!({ "name": name, "fields": [] }));
+    }
+    let superuser = server.superuser();
+    let mut addresses = 0..;
+    let mut create = |client: &Client, collection: &str, id: &str| {
+        let mut body = json!({ "id": id });
+        if !["notes", "posts"].contains(&collection) {
+            let email = format!("a{}@example.com", addresses.next().unwrap());
+            body = json!({ "id": id, "email": email, "password": "1234567890", "passwordConfirm": "1234567890" });
+        }
+        client.post(&format!("/api/collections/{collection}/records"), body)
+    };
+    create(&server.guest(), "members", "one000000000001").ok();
+    create(&superuser, "_superusers", "two000000000001").ok();
+    for (client, collection, id) in [
+        (&server.guest(), "staff", "one000000000001"),
+        (&superuser, "staff", "one000000000001"),
+        (&superuser, "_superusers", "one000000000001"),
+        (&superuser, "members", "two000000000001"),
+    ] {
+        let error = create(client, collection, id).refused(400);
+        assert_eq!(error["message"], "Failed to create record.", "{collection} {id}");
+        let invalid =
+            json!({ "code": "validation_invalid_auth_id", "message": "Invalid or duplicated auth record id." });
+        assert_eq!(error["data"], json!({ "id": invalid }), "{collection} {id}");
+    }
+    assert_eq!(superuser.get("/api/collections/staff/records").ok()["totalItems"], 0);
+
+    // Other records have their ids for themselves; within one collection the table says so.
+    for collection in ["notes", "posts"] {
+        create(&server.guest(), collection, "one000000000001").ok();
+    }
+    let error = create(&superuser, "members", "one000000000001").refused(400);
+    assert_eq!(error["data"]["id"]["code"], "validation_not_unique");
+
+    // An id that is free again may be taken again.
+    superuser.delete("/api/collections/members/records/one000000000001").ok();
+    create(&server.guest(), "staff", "one000000000001").ok();
+}
