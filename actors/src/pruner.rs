@@ -30,12 +30,19 @@ impl Pruner {
     /// Changes that are counted at once: no snapshot is held for long, so that checkpoints can go on.
     const MEASURED_ROWS: usize = 20_000;
 
+    /// What its connection may keep of the database: half a megabyte, as SQLite counts it.
+    const CACHE: i64 = -512;
+
     /// Starts the thread. `limits` is asked again and again.
     pub fn start(
         conn: Connection,
         writer: WriterHandle,
         limits: impl Fn() -> LogLimits + Send + 'static,
     ) -> std::io::Result<Pruner> {
+        // It goes over the whole log when it starts, and keeps nothing of it.
+        if let Err(error) = conn.pragma_update(None, "cache_size", Self::CACHE) {
+            log::warn!("pruner: its cache keeps its size: {error}");
+        }
         let (stop, stopped) = channel();
         let thread = std::thread::Builder::new().name("pruner".into()).spawn(move || {
             let mut log = Log { epoch: writer.position().epoch, through: Seq::ZERO, bytes: 0 };
