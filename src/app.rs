@@ -9,7 +9,7 @@ use std::time::Duration;
 use headwater_actors::change_log::LogLimits;
 use headwater_actors::readers::ReaderLimits;
 use headwater_actors::writer::{Writer, WriterLimits};
-use headwater_actors::{Change, Checkpointer, Commit, Downstream, Position, Pruner, Readers, WriterHandle};
+use headwater_actors::{Change, Checkpointer, Commit, Downstream, Position, Pruner, Readers, Seq, WriterHandle};
 use rusqlite::Connection;
 
 use crate::auth::passwords::{Hasher, Policy};
@@ -23,7 +23,7 @@ use crate::realtime::Realtime;
 use crate::records::Hooks;
 use crate::records::gates::Gates;
 use crate::records::totals::Totals;
-use crate::schema::{self, SchemaCache};
+use crate::schema::{self, Schema, SchemaCache};
 
 /// What an operator decides when starting the server.
 #[derive(Clone, Debug)]
@@ -153,20 +153,26 @@ impl App {
     /// Reads anew what is kept of the database in memory, because another program wrote to it. What can no longer be
     /// read stays as it is known.
     fn reload(&self, conn: &Connection) {
-        match schema::store::load(conn) {
-            Ok(schema) => {
-                self.realtime.revoke_changed(&self.schema.current(), &schema);
-                self.schema.replace(schema.into());
-            }
-            Err(error) => log::error!("the collections that another program left cannot be read: {error}"),
+        fn readable<T>(what: &str, read: rusqlite::Result<T>) -> Option<T> {
+            read.inspect_err(|error| log::error!("the {what} that another program left cannot be read: {error}")).ok()
         }
-        match Settings::load(conn) {
-            Ok(settings) => self.settings.replace(settings.into()),
-            Err(error) => log::error!("the settings that another program left cannot be read: {error}"),
+        let schema = readable("collections", schema::store::load(conn));
+        let settings = readable("settings", Settings::load(conn));
+        self.replace(schema, settings, readable("settings of Headwater", OwnSettings::load(conn)));
+    }
+
+    /// Puts what was read anew in the place of what is kept in memory, after it was changed past all that keeps track of
+    /// it. What is not given stays.
+    pub(crate) fn replace(&self, schema: Option<Schema>, settings: Option<Settings>, own: Option<OwnSettings>) {
+        if let Some(schema) = schema {
+            self.realtime.revoke_changed(&self.schema.current(), &schema);
+            self.schema.replace(schema.into());
         }
-        match OwnSettings::load(conn) {
-            Ok(settings) => self.own_settings.replace(settings.into()),
-            Err(error) => log::error!("Headwater's settings that another program left cannot be read: {error}"),
+        if let Some(settings) = settings {
+            self.settings.replace(settings.into());
+        }
+        if let Some(own) = own {
+            self.own_settings.replace(own.into());
         }
         // Those of another version of their collection are not used any more, but that may have stayed.
         self.auth_cache.forget_all();
@@ -212,6 +218,10 @@ impl Downstream for Outlet {
         if let Some(inner) = self.app.get().and_then(Weak::upgrade) {
             App(inner).reload(conn);
         }
+    }
+
+    fn expired(&mut self, through: Seq) {
+        self.realtime.expire(through);
     }
 
     fn new_epoch(&mut self, start: Position) {

@@ -50,6 +50,7 @@ export interface QueryOptions {
 export interface LiveOptions extends QueryOptions {
   /** Plain fields, as `-created,title`: the list is kept in this order. Otherwise new records come last. */
   sort?: string;
+  /** With `sort` 200 at most. */
   perPage?: number;
 }
 

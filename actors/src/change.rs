@@ -37,6 +37,10 @@ pub trait Subject: Any + Send + Sync {
     fn id(&self) -> &str;
     /// The name in use when the change was made.
     fn name(&self) -> &str;
+    /// True for a column whose values the change log must not keep.
+    fn is_secret(&self, _column: &str) -> bool {
+        false
+    }
 }
 
 /// The stored values of one record, by column.

@@ -5,7 +5,7 @@
 //! SQLite tool (`SELECT after ->> 'title' FROM _hw_changes`).
 //!
 //! Two rows of `_hw_state` belong to it: `epoch`, the name of the history that goes on now, and `epoch_start`, the
-//! number after which it began. Rows up to there tell of an earlier history and are never replayed.
+//! number after which it is replayed. Rows up to there tell of an earlier history, or of fields that are others by now.
 
 mod page;
 mod row_json;
@@ -13,10 +13,11 @@ mod row_json;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::json;
 
 pub use page::{PageError, StoredChange, page};
 
-use crate::{Change, Epoch, Seq};
+use crate::{Change, Epoch, Row, Seq};
 
 /// Creates the tables where they are missing; true if the epoch is a new one then. To be called inside a transaction of
 /// the caller.
@@ -68,6 +69,23 @@ pub fn begin_epoch(conn: &Connection, start: Seq) -> rusqlite::Result<Epoch> {
     Ok(epoch)
 }
 
+/// Lets nothing up to this change be replayed. To be called inside a transaction.
+pub(crate) fn expire(conn: &Connection, through: Seq) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO _hw_state (key, value) VALUES ('epoch_start', ?1)
+               ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    conn.execute(sql, [through.to_string()]).map(drop)
+}
+
+/// True if the log may still tell of records of one of these subjects. Reads all of it where it does not.
+pub fn mentions(conn: &Connection, subjects: &[&str]) -> rusqlite::Result<bool> {
+    if subjects.is_empty() {
+        return Ok(false);
+    }
+    let sql = "SELECT EXISTS (SELECT 1 FROM _hw_changes
+               WHERE seq > ?1 AND collection IN (SELECT value FROM json_each(?2)))";
+    conn.query_row(sql, params![epoch_start(conn)?.0 as i64, json!(subjects).to_string()], |row| row.get(0))
+}
+
 fn epoch_start(conn: &Connection) -> rusqlite::Result<Seq> {
     let sql = "SELECT CAST(value AS INTEGER) FROM _hw_state WHERE key = 'epoch_start'";
     let start: Option<i64> = conn.query_row(sql, [], |row| row.get(0)).optional()?;
@@ -79,12 +97,13 @@ fn newest_row(conn: &Connection) -> rusqlite::Result<Seq> {
     Ok(Seq(newest.unwrap_or(0) as u64))
 }
 
-/// Appends one change. Times are milliseconds since 1970.
+/// Appends one change, without its secrets: the log outlives the change of a password. Times are milliseconds since 1970.
 pub fn append(conn: &Connection, change: &Change) -> rusqlite::Result<()> {
     let mut statement = conn.prepare_cached(
         "INSERT INTO _hw_changes (seq, time, collection, record, action, actor, before, after)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?;
+    let encode = |row: &Row| row_json::encode(row, |column| change.subject.is_secret(column));
     statement.execute(params![
         change.seq.0 as i64,
         now().as_millis() as i64,
@@ -92,8 +111,8 @@ pub fn append(conn: &Connection, change: &Change) -> rusqlite::Result<()> {
         &*change.record,
         change.action.as_str(),
         change.actor.as_deref(),
-        change.before.as_deref().map(row_json::encode),
-        change.after.as_deref().map(row_json::encode),
+        change.before.as_deref().map(encode),
+        change.after.as_deref().map(encode),
     ])?;
     Ok(())
 }
@@ -174,7 +193,7 @@ pub(crate) mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{Action, NewChange, Row, Subject, Value};
+    use crate::{Action, NewChange, Subject, Value};
 
     struct Notes;
 
@@ -272,6 +291,20 @@ pub(crate) mod tests {
         assert_eq!((oldest(&conn).unwrap(), last(&conn).unwrap()), (Seq(8), Seq(8)));
         begin_epoch(&conn, Seq(8)).unwrap();
         assert_eq!((oldest(&conn).unwrap(), last(&conn).unwrap()), (Seq(9), Seq(8)));
+    }
+
+    #[test]
+    fn an_expired_past_is_out_of_reach_and_the_epoch_goes_on() {
+        let conn = log((1..=3).map(|seq| change(seq, "x")));
+        let before = epoch(&conn).unwrap();
+        let mentions = |subjects: &[&str]| super::mentions(&conn, subjects).unwrap();
+        assert!(mentions(&["other", "notes_id"]) && !mentions(&["notes"]) && !mentions(&[]));
+        expire(&conn, Seq(3)).unwrap();
+        assert_eq!((epoch(&conn).unwrap(), oldest(&conn).unwrap(), last(&conn).unwrap()), (before, Seq(4), Seq(3)));
+        assert!(!mentions(&["notes_id"]));
+        append(&conn, &change(4, "x")).unwrap();
+        assert_eq!((oldest(&conn).unwrap(), last(&conn).unwrap()), (Seq(4), Seq(4)));
+        assert!(mentions(&["notes_id"]));
     }
 
     #[test]

@@ -29,7 +29,7 @@ const MAX_WORKERS: u32 = 64;
 /// The bounds of the Readers.
 #[derive(Clone, Copy, Debug)]
 pub struct ReaderLimits {
-    /// Quick reads at a time: as many as there are cores.
+    /// Quick reads at a time: as many as there are cores, but from 2 to 8.
     pub threads: usize,
     /// Slow reads beside them, each on a further thread with a connection.
     pub slow: usize,

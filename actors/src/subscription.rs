@@ -27,6 +27,8 @@ pub struct SubscriptionLimits {
     pub bytes: usize,
     /// Topics that a client may have.
     pub topics: usize,
+    /// Of these, those that may be live queries.
+    pub live: usize,
     /// After so many ticks without a frame a keep-alive is sent.
     pub keep_alive: u16,
     /// After so many ticks in which something waited and nothing was taken the client is cut off.
@@ -39,7 +41,15 @@ pub struct SubscriptionLimits {
 
 impl Default for SubscriptionLimits {
     fn default() -> SubscriptionLimits {
-        SubscriptionLimits { bytes: 256 * 1024, topics: 1000, keep_alive: 25, stall: 10, idle: None, lifetime: None }
+        SubscriptionLimits {
+            bytes: 256 * 1024,
+            topics: 1000,
+            live: 32,
+            keep_alive: 25,
+            stall: 10,
+            idle: None,
+            lifetime: None,
+        }
     }
 }
 
@@ -258,6 +268,9 @@ pub struct Subscription {
     sink: Rc<dyn Sink>,
     /// The last position that a frame told the client.
     pub(crate) told: Cell<Seq>,
+    /// It is still being told of the past. What it hears of the present meanwhile says no later position than `told`: if
+    /// the connection ended there, it would never be told the rest.
+    pub(crate) replaying: Cell<bool>,
     /// How many interests of this client the commit at hand concerns; used by the hub within one turn.
     pub(crate) concerned: Cell<u32>,
 }
@@ -265,7 +278,8 @@ pub struct Subscription {
 impl Subscription {
     pub(crate) fn new(key: ClientKey, wire: &'static dyn Wire, sink: Rc<dyn Sink>, at: Seq) -> Subscription {
         let state = RefCell::new(SubscriptionState::default());
-        Subscription { key, wire, state, sink, told: Cell::new(at), concerned: Cell::new(0) }
+        let (replaying, concerned) = (Cell::new(false), Cell::new(0));
+        Subscription { key, wire, state, sink, told: Cell::new(at), replaying, concerned }
     }
 
     /// Puts a frame in. All frames of one turn of the hub are admitted or refused together.
@@ -316,7 +330,7 @@ mod tests {
     use super::*;
 
     const LIMITS: SubscriptionLimits =
-        SubscriptionLimits { bytes: 10, topics: 10, keep_alive: 3, stall: 2, idle: None, lifetime: None };
+        SubscriptionLimits { bytes: 10, topics: 10, live: 10, keep_alive: 3, stall: 2, idle: None, lifetime: None };
 
     fn frame(text: &'static str) -> Frame {
         Frame::from_static(text.as_bytes())

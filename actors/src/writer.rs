@@ -12,6 +12,7 @@
 //! * Nothing waits here without a bound: beyond the queue's length callers wait outside, and only for a while.
 
 mod counts;
+mod guard;
 mod handle;
 mod job;
 
@@ -19,15 +20,14 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use rusqlite::Connection;
-use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use tokio::sync::Semaphore;
 
 pub use counts::{TIME_BOUNDS, WriterCounts};
+use guard::Guard;
 use handle::Shared;
 pub use handle::WriterHandle;
 pub use job::{Done, JobLimits, Tx, WriteError};
@@ -50,6 +50,10 @@ pub trait Downstream: Send {
     /// Another program wrote to the file. Called inside the transaction that begins a new epoch for it, before any job
     /// of the transaction: the place to read again what is kept in memory.
     fn overwritten(&mut self, _: &Connection) {}
+
+    /// No change up to this one is told again to those who come back. Called before the job is answered: who made it may
+    /// come back at once.
+    fn expired(&mut self, _: Seq) {}
 
     /// A new epoch began after this position: every commit that follows belongs to it, every one before did not.
     fn new_epoch(&mut self, _: Position) {}
@@ -96,8 +100,7 @@ pub struct Writer {
     shared: Arc<Shared>,
     downstream: Box<dyn Downstream>,
     deadline: Arc<Deadline>,
-    /// True while a job runs: it may not end the transaction that it shares with others.
-    in_job: Arc<AtomicBool>,
+    guard: Arc<Guard>,
     /// None where nobody else can write.
     foreign: Option<ForeignWrites>,
     /// Another program wrote, and no epoch began for it yet.
@@ -113,6 +116,7 @@ struct Group {
     ends_epoch: bool,
     /// A job wrote what is no change of a record, or did not say which it changed.
     more: bool,
+    expires_history: bool,
 }
 
 impl Writer {
@@ -135,7 +139,7 @@ impl Writer {
         let position = Position { epoch: change_log::epoch(&conn)?, seq: change_log::last(&conn)? };
         let shared = Arc::new(Shared::new(position.clone(), change_log::oldest(&conn)?));
         let deadline = Deadline::install(&conn)?;
-        let in_job = guard_transactions(&conn)?;
+        let guard = Guard::install(&conn)?;
         conn.set_prepared_statement_cache_capacity(256);
 
         let arbiter = Arbiter::new();
@@ -150,7 +154,7 @@ impl Writer {
                 shared,
                 downstream,
                 deadline,
-                in_job,
+                guard,
                 foreign,
                 overwritten: false,
             }
@@ -240,6 +244,7 @@ impl Writer {
                     }
                     group.effects.extend(tx.effects);
                     group.ends_epoch |= tx.ends_epoch;
+                    group.expires_history |= tx.expires_history;
                     let last = group.changes[first..].last().map(|change| change.seq);
                     group.ended.push((job, last));
                     if tx.ends_group {
@@ -262,12 +267,15 @@ impl Writer {
     /// Writes the log and commits. Returns the start of the epoch that begins with the next transaction, if one does.
     fn commit(&self, group: &Group, from: Seq) -> rusqlite::Result<Option<Position>> {
         group.changes.iter().try_for_each(|change| change_log::append(&self.conn, change))?;
+        let last = group.changes.last().map_or(from, |change| change.seq);
         let next = if group.ends_epoch {
-            let seq = group.changes.last().map_or(from, |change| change.seq);
-            Some(Position { epoch: change_log::begin_epoch(&self.conn, seq)?, seq })
+            Some(Position { epoch: change_log::begin_epoch(&self.conn, last)?, seq: last })
         } else {
             None
         };
+        if group.expires_history && next.is_none() {
+            change_log::expire(&self.conn, last)?;
+        }
         self.conn.execute_batch("COMMIT")?;
         Ok(next)
     }
@@ -275,14 +283,19 @@ impl Writer {
     /// After the commit: everybody is told, in the order of what happened. `begun` is the epoch that the transaction
     /// began with, `next` the one that begins after it.
     fn tell(&mut self, group: Group, begun: Option<Position>, next: Option<Position>) {
-        let Group { ended, changes, effects, more, .. } = group;
-        for effect in effects {
-            unbroken("an effect of a commit", effect);
-        }
+        let Group { ended, changes, effects, more, expires_history, .. } = group;
         if let Some(start) = &begun {
             self.overwritten = false;
             self.position = start.clone();
             self.shared.begin_epoch(start);
+        }
+        let expired = expires_history.then(|| changes.last().map_or(self.position.seq, |change| change.seq));
+        if let Some(through) = expired {
+            // Before the effects, which replace what is known of the log's rows: see `Tx::expire_history`.
+            self.shared.expire(through);
+        }
+        for effect in effects {
+            unbroken("an effect of a commit", effect);
         }
         if let Some(change) = changes.last() {
             self.position.seq = change.seq;
@@ -293,6 +306,9 @@ impl Writer {
         if let Some(start) = &next {
             self.position = start.clone();
             self.shared.begin_epoch(start);
+        }
+        if let Some(through) = expired {
+            unbroken("telling of an expired past", || self.downstream.expired(through));
         }
         let more = more || begun.is_some();
         unbroken("telling of a transaction", || self.downstream.committed(&changes, more));
@@ -318,15 +334,15 @@ impl Writer {
         if !limits.single_statement {
             self.conn.prepare_cached("SAVEPOINT _hw_job")?.execute([])?;
         }
-        let mut tx = Tx::new(&self.conn);
+        let mut tx = Tx::new(&self.conn, &self.guard);
         // None for a time that is beyond what the clock can count.
         self.deadline.set(Instant::now().checked_add(limits.time));
-        self.in_job.store(true, Ordering::Relaxed);
+        self.guard.enter_job();
         let succeeded = catch_unwind(AssertUnwindSafe(|| job.run(&mut tx))).unwrap_or_else(|panic| {
             log::error!("writer: a job panicked: {}", panic_text(&*panic));
             false
         });
-        self.in_job.store(false, Ordering::Relaxed);
+        self.guard.leave_job();
         self.deadline.set(None);
 
         if self.conn.is_autocommit() {
@@ -355,25 +371,6 @@ impl Writer {
             job.finish(Fate::Storage(error.clone()));
         }
     }
-}
-
-/// Refuses what would break the transaction that jobs share, or the Writer's own doings, while the returned flag is
-/// set: statements that begin or end a transaction or a job's savepoint.
-fn guard_transactions(conn: &Connection) -> rusqlite::Result<Arc<AtomicBool>> {
-    let in_job = Arc::new(AtomicBool::new(false));
-    let seen = in_job.clone();
-    conn.authorizer(Some(move |context: AuthContext<'_>| match context.action {
-        // It would take the place of the hook that counts our commits.
-        AuthAction::Pragma { pragma_name, .. }
-            if pragma_name.eq_ignore_ascii_case("wal_autocheckpoint") && seen.load(Ordering::Relaxed) =>
-        {
-            Authorization::Deny
-        }
-        AuthAction::Transaction { .. } if seen.load(Ordering::Relaxed) => Authorization::Deny,
-        AuthAction::Savepoint { savepoint_name: "_hw_job", .. } if seen.load(Ordering::Relaxed) => Authorization::Deny,
-        _ => Authorization::Allow,
-    }))?;
-    Ok(in_job)
 }
 
 fn lost_transaction() -> rusqlite::Error {

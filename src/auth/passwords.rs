@@ -156,6 +156,12 @@ impl Hasher {
         }
     }
 
+    /// From here on every password is one too many.
+    #[cfg(test)]
+    pub(crate) fn refuse(&self) {
+        self.slots.close();
+    }
+
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, HashError> {
         let slot = tokio::time::timeout(WAIT, self.slots.clone().acquire_owned())
             .await

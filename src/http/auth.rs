@@ -7,7 +7,7 @@ use serde_json::Map;
 
 use super::auth_answer::{Factor, Login};
 use super::middleware::bearer;
-use super::{ApiError, answer, extract, limits};
+use super::{ApiError, answer, extract};
 use crate::app::App;
 use crate::auth::admission::AdmissionError;
 use crate::auth::hooks::{PasswordEvent, RefreshEvent};
@@ -51,7 +51,6 @@ fn auth_collection(app: &App, name: &str) -> Result<Arc<Collection>, ApiError> {
 
 async fn auth_methods(request: HttpRequest, collection: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let collection = auth_collection(extract::app(&request), &collection)?;
-    limits::check(&request, &collection, &["listAuthMethods"])?;
     let fields = extract::query(&request).remove("fields");
     answer::picked(&methods::of(&collection), fields.as_deref())
 }
@@ -63,7 +62,6 @@ async fn auth_with_password(
 ) -> Result<HttpResponse, ApiError> {
     let app = extract::app(&request);
     let collection = auth_collection(app, &collection)?;
-    limits::check(&request, &collection, &["authWithPassword", "auth"])?;
     let Some(options) = collection.auth().filter(|options| options.password_auth.enabled) else {
         let message = "The collection is not configured to allow password authentication.";
         return Err(ApiError::forbidden(message));
@@ -125,7 +123,6 @@ async fn proved(
 async fn auth_refresh(request: HttpRequest, collection: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let app = extract::app(&request);
     let collection = any_collection(app, &collection)?;
-    limits::check(&request, &collection, &["authRefresh"])?;
     let caller = extract::require_auth(&request)?;
     let record = caller.record().filter(|record| record.collection.id == collection.id);
     let Some(record) = record else {

@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 
-use super::limits::{self, Visit};
+use super::limits::{self, Route, Visit};
 use super::{ApiError, answer, extract, records};
 use crate::app::App;
 use crate::checks;
@@ -173,8 +173,10 @@ fn limited(app: &App, client: Option<IpAddr>, item: Item) -> Item {
     if let Some(id) = id {
         path = format!("{path}/{id}");
     }
-    let visit = Visit { caller: &item.request.caller, client, method, path: &path, route: "" };
-    if limits::admits(app, &visit, collection, &[tag]) { item } else { Item { action: ItemAction::Limited, ..item } }
+    let tags = [tag];
+    let route = Some(Route { collection, tags: &tags, in_batch: true });
+    let visit = Visit { caller: &item.request.caller, client, method, path: &path, route };
+    if limits::admits(app, &visit) { item } else { Item { action: ItemAction::Limited, ..item } }
 }
 
 /// The write that a method and a path mean, and the collection.

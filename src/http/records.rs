@@ -34,7 +34,6 @@ pub fn configure(config: &mut web::ServiceConfig) {
 async fn list(request: HttpRequest, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let app = extract::app(&request);
     let collection = find(app, &path)?;
-    limits::check(&request, &collection, &["list"])?;
     let page = read::list(app, &collection, extract::info(&request, Context::Default)).await?;
     if page.is_empty_search {
         slow_down(&request, &collection).await;
@@ -45,7 +44,6 @@ async fn list(request: HttpRequest, path: web::Path<String>) -> Result<HttpRespo
 async fn view(request: HttpRequest, path: web::Path<(String, String)>) -> Result<HttpResponse, ApiError> {
     let app = extract::app(&request);
     let collection = find(app, &path.0)?;
-    limits::check(&request, &collection, &["view"])?;
     let record = read::view(app, &collection, &path.1, extract::info(&request, Context::Default)).await?;
     Ok(answer::bytes_or_nothing(record))
 }
@@ -57,7 +55,6 @@ async fn create(
 ) -> Result<HttpResponse, ApiError> {
     let app = extract::app(&request);
     let collection = writable(app, &path)?;
-    limits::check(&request, &collection, &["create"])?;
     let input = input(&request, payload, &collection).await?;
     let written = write::create(app, &collection, input, extract::info(&request, Context::Default)).await?;
     let json = present::written(app, written.record, written.request).await?;
@@ -71,7 +68,6 @@ async fn update(
 ) -> Result<HttpResponse, ApiError> {
     let app = extract::app(&request);
     let collection = writable(app, &path.0)?;
-    limits::check(&request, &collection, &["update"])?;
     let input = input(&request, payload, &collection).await?;
     let info = extract::info(&request, Context::Default);
     let written = write::update(app, &collection, &path.1, input, info).await?;
@@ -89,7 +85,6 @@ async fn delete(
     if collection.is_view() {
         return Err(RecordError::Unsupported.into());
     }
-    limits::check(&request, &collection, &["delete"])?;
     let mut info = extract::info(&request, Context::Default);
     info.body = input(&request, payload, &collection).await?.values;
     let position = write::delete(app, &collection, &path.1, info).await?;
@@ -112,7 +107,7 @@ fn wait(limiter: &RateLimiter, client: IpAddr, collection_id: &str) -> Option<Du
     const LONGEST_WAIT: u64 = 500;
 
     let place = format!("search {collection_id}");
-    let is_free = limiter.take(&place, &client.to_string(), SEARCHES, WINDOW);
+    let is_free = limiter.take(&place, client, SEARCHES, WINDOW);
     (!is_free).then(|| Duration::from_millis(rand::rng().random_range(0..LONGEST_WAIT)))
 }
 

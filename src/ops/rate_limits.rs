@@ -3,25 +3,41 @@
 //! A window begins with a client's first request and lasts as long as its rule says; what is over is refused until it
 //! ends. Counters live in memory and begin anew when settings are saved.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::mem;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
-
-use dashmap::DashMap;
 
 use super::settings::{RateLimitRule, Settings};
 
-/// Windows that are kept. Where more clients come, finished windows are dropped; if none is, newcomers are not counted.
-const MAX_WINDOWS: usize = 100_000;
+/// Windows per generation.
+const CAPACITY: usize = 50_000;
 
 /// The counters of all clients.
 #[derive(Default)]
-pub struct RateLimiter {
-    windows: DashMap<String, Window>,
-    /// The settings for which they count, by address.
-    settings: AtomicUsize,
+pub struct RateLimiter(Mutex<Counters>);
+
+#[derive(Default)]
+struct Counters {
+    /// The settings for which they count.
+    settings: Weak<Settings>,
+    windows: Windows,
 }
 
+/// Bounded by two generations: a window that is asked for is in the young one; when that is full it becomes the old one,
+/// and the former old one is forgotten. So nothing has to be searched for what may go, newcomers are always counted, and
+/// who goes on asking is not forgotten over them.
+#[derive(Default)]
+struct Windows {
+    young: HashMap<Key, Window>,
+    old: HashMap<Key, Window>,
+}
+
+/// A place, and who asks there.
+type Key = (Box<str>, IpAddr);
+
+#[derive(Clone, Copy)]
 struct Window {
     ends: Instant,
     left: i64,
@@ -29,8 +45,8 @@ struct Window {
 
 /// Where a request goes, as rules name it.
 pub struct Place<'a> {
-    /// What is counted together: requests to one place share their window.
-    pub key: &'a str,
+    /// The route, where requests to each are counted apart; otherwise all requests that a rule covers count together.
+    pub route: Option<&'a str>,
     /// `NAME:tag` and `*:tag` for the routes of collections, then `METHOD /path` and `/path`; the first that has a rule
     /// counts.
     pub labels: &'a [String],
@@ -38,36 +54,51 @@ pub struct Place<'a> {
 
 impl RateLimiter {
     /// Counts a request; false if it is one too many. Whether somebody is exempt is for the caller to know.
-    pub fn admits(&self, settings: &Arc<Settings>, place: &Place<'_>, is_guest: bool, client: &str) -> bool {
+    pub fn admits(&self, settings: &Arc<Settings>, place: &Place<'_>, is_guest: bool, client: IpAddr) -> bool {
         let Some(rule) = find_rule(&settings.rate_limits.rules, place.labels, is_guest) else { return true };
-        let address = Arc::as_ptr(settings) as usize;
-        if self.settings.swap(address, Ordering::Relaxed) != address {
-            self.windows.clear();
-        }
-        let key = format!("{}{}", place.key, rule.audience);
+        let key = format!("{}{}", place.route.unwrap_or(&rule.label), rule.audience);
         let seconds = u64::try_from(rule.duration).unwrap_or_default();
-        client.is_empty() || self.take(&key, client, rule.max_requests, Duration::from_secs(seconds))
+        let mut counters = self.counters();
+        if counters.settings.as_ptr() != Arc::as_ptr(settings) {
+            *counters = Counters { settings: Arc::downgrade(settings), windows: Windows::default() };
+        }
+        counters.windows.take(Instant::now(), &key, client, rule.max_requests, Duration::from_secs(seconds))
     }
 
     /// Takes one of `max` turns that a client has at a place within `window`; false if none is left.
-    pub fn take(&self, place: &str, client: &str, max: i64, window: Duration) -> bool {
-        self.take_at(Instant::now(), place, client, max, window)
+    pub fn take(&self, place: &str, client: IpAddr, max: i64, window: Duration) -> bool {
+        self.counters().windows.take(Instant::now(), place, client, max, window)
     }
 
-    fn take_at(&self, now: Instant, place: &str, client: &str, max: i64, window: Duration) -> bool {
-        let key = format!("{place} {client}");
-        if self.windows.len() >= MAX_WINDOWS && !self.windows.contains_key(&key) {
-            self.windows.retain(|_, window| window.ends > now);
-            if self.windows.len() >= MAX_WINDOWS {
-                return true;
-            }
+    fn counters(&self) -> std::sync::MutexGuard<'_, Counters> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Windows {
+    fn take(&mut self, now: Instant, place: &str, client: IpAddr, max: i64, length: Duration) -> bool {
+        let window = self.find((place.into(), counted_as(client)), now);
+        if window.ends <= now {
+            *window = Window { ends: now + length, left: max };
         }
-        let mut entry = self.windows.entry(key).or_insert(Window { ends: now, left: 0 });
-        if entry.ends <= now {
-            *entry = Window { ends: now + window, left: max };
+        window.left -= 1;
+        window.left >= 0
+    }
+
+    fn find(&mut self, key: Key, now: Instant) -> &mut Window {
+        let known = self.old.remove(&key);
+        if self.young.len() >= CAPACITY && !self.young.contains_key(&key) {
+            self.old = mem::take(&mut self.young);
         }
-        entry.left -= 1;
-        entry.left >= 0
+        self.young.entry(key).or_insert(known.unwrap_or(Window { ends: now, left: 0 }))
+    }
+}
+
+/// Whoever has one address of version 6 has the 2^64 of its network.
+fn counted_as(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+        address => address,
     }
 }
 
@@ -122,14 +153,60 @@ mod tests {
 
     #[test]
     fn a_window_begins_with_the_first_request_and_ends() {
-        let limiter = RateLimiter::default();
+        let mut windows = Windows::default();
         let start = Instant::now();
-        let take = |millis: u64, place: &str, client: &str| {
-            limiter.take_at(start + Duration::from_millis(millis), place, client, 2, Duration::from_secs(3))
+        let mut take = |millis: u64, place: &str, client: [u8; 4]| {
+            windows.take(start + Duration::from_millis(millis), place, client.into(), 2, Duration::from_secs(3))
         };
-        assert!(take(0, "a", "1") && take(2000, "a", "1"));
-        assert!(!take(2001, "a", "1") && !take(2999, "a", "1"));
-        assert!(take(2999, "a", "2") && take(2999, "b", "1"));
-        assert!(take(3000, "a", "1") && take(5999, "a", "1") && !take(5999, "a", "1"));
+        let (one, two) = ([10, 0, 0, 1], [10, 0, 0, 2]);
+        assert!(take(0, "a", one) && take(2000, "a", one));
+        assert!(!take(2001, "a", one) && !take(2999, "a", one));
+        assert!(take(2999, "a", two) && take(2999, "b", one));
+        assert!(take(3000, "a", one) && take(5999, "a", one) && !take(5999, "a", one));
+    }
+
+    #[test]
+    fn a_network_of_version_6_is_one_client() {
+        let limiter = RateLimiter::default();
+        let admits = |client: &str| limiter.take("a", client.parse().unwrap(), 1, Duration::from_secs(60));
+        assert!(admits("2001:db8:0:1::1"));
+        for same in ["2001:db8:0:1::1", "2001:db8:0:1::2", "2001:db8:0:1:ffff:ffff:ffff:ffff"] {
+            assert!(!admits(same), "{same}");
+        }
+        assert!(admits("2001:db8:0:2::1"));
+        // Addresses of version 4 in the form of version 6 are no network.
+        assert!(admits("::ffff:10.0.0.1") && admits("::ffff:10.0.0.2"));
+        assert!(!admits("10.0.0.1") && !admits("::ffff:10.0.0.2"));
+    }
+
+    #[test]
+    fn however_many_come_each_is_counted_and_who_stays_is_not_forgotten() {
+        let mut windows = Windows::default();
+        let now = Instant::now();
+        let mut take = |client: u32| {
+            let client = std::net::Ipv4Addr::from_bits(client).into();
+            windows.take(now, "a", client, 1, Duration::from_secs(60))
+        };
+        assert!(take(0));
+        for client in 1..=3 * CAPACITY as u32 {
+            assert!(take(client) && !take(client), "{client}");
+            if client % 10_000 == 0 {
+                assert!(!take(0), "after {client} others");
+            }
+        }
+        assert!(windows.young.len() + windows.old.len() <= 2 * CAPACITY);
+    }
+
+    #[test]
+    fn where_no_route_is_named_all_that_a_rule_covers_counts_together() {
+        let mut settings = Settings::default();
+        settings.rate_limits.rules = vec![RateLimitRule { duration: 60, ..rule("/api/", "") }];
+        let (limiter, settings, client) = (RateLimiter::default(), Arc::new(settings), IpAddr::from([10, 0, 0, 1]));
+        let admits = |route, path: &str| {
+            let labels = [format!("GET {path}"), path.to_owned()];
+            limiter.admits(&settings, &Place { route, labels: &labels }, true, client)
+        };
+        assert!(admits(None, "/api/a") && !admits(None, "/api/b"));
+        assert!(admits(Some("a"), "/api/a") && admits(Some("b"), "/api/b") && !admits(Some("b"), "/api/c"));
     }
 }

@@ -1,7 +1,8 @@
 //! SQL as a superuser types it. Called by `POST /api/sql` alone.
 //!
 //! It passes by all rules, hooks and the change log: no subscriber hears of what it changes. Reading statements run on a
-//! connection of their own, so that nothing they leave behind (a transaction, an attached file) outlives them.
+//! connection of their own, so that nothing they leave behind (a transaction, an attached file) outlives them. What it
+//! writes counts at once, as what another program writes. Headwater's own tables are only read here.
 
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use rusqlite::{Batch, Connection, OpenFlags};
 use serde::Serialize;
 
 use super::data_dir;
+use super::settings::Settings;
 use crate::app::App;
 use crate::schema::store;
 use crate::schema::sync::sqlite_text;
@@ -106,25 +108,13 @@ async fn read(app: &App, sql: String) -> Result<Option<Outcome>, ConsoleError> {
 async fn write(app: &App, sql: String) -> Result<Outcome, ConsoleError> {
     let cache = app.clone();
     let job = move |tx: &mut Tx<'_>| {
-        let mut outcome = Outcome::default();
-        let mut batch = Batch::new(tx.conn(), &sql);
-        while let Some(mut statement) = batch.next()? {
-            outcome = rows(&mut statement)?;
-            drop(statement);
-            outcome.affected_rows = tx.conn().changes();
-        }
-        // Collections may have been changed in their own table, and auth records in theirs. If what is there now can
-        // no longer be read, it is undone.
-        let schema = store::load(tx.conn())?;
+        let outcome = tx.typed(|conn| execute(conn, &sql))?;
+        // Collections and settings may have been changed in their own tables, and auth records in theirs. If what is there
+        // now can no longer be read, it is undone.
+        let (schema, settings) = (store::load(tx.conn())?, Settings::load(tx.conn())?);
         // Which records it changed is in no log: who follows the changes has to read anew.
         tx.end_epoch();
-        tx.after_commit(move || {
-            for collection in schema.collections().iter().filter(|collection| collection.is_auth()) {
-                cache.auth_cache.forget_collection(&collection.id);
-            }
-            cache.realtime.revoke_changed(&cache.schema.current(), &schema);
-            cache.schema.replace(schema.into());
-        });
+        tx.after_commit(move || cache.replace(Some(schema), Some(settings), None));
         Ok::<_, ConsoleError>(outcome)
     };
     let done = app.writer.run(JobLimits::MANY.with_time(TIME), job).await;
@@ -134,6 +124,17 @@ async fn write(app: &App, sql: String) -> Result<Outcome, ConsoleError> {
         WriteError::Storage(error) => ConsoleError::Failed(sqlite_text(&error)),
         error => ConsoleError::Internal(error.to_string()),
     })
+}
+
+fn execute(conn: &Connection, sql: &str) -> rusqlite::Result<Outcome> {
+    let mut outcome = Outcome::default();
+    let mut batch = Batch::new(conn, sql);
+    while let Some(mut statement) = batch.next()? {
+        outcome = rows(&mut statement)?;
+        drop(statement);
+        outcome.affected_rows = conn.changes();
+    }
+    Ok(outcome)
 }
 
 fn rows(statement: &mut rusqlite::Statement<'_>) -> rusqlite::Result<Outcome> {

@@ -7,8 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use headwater_actors::Seq;
-use headwater_actors::hub::{Liveness, Snapshot};
+use headwater_actors::hub::{Liveness, Page, Snapshot};
 use headwater_actors::topic::topic_of;
 use serde::Deserialize;
 use serde_json::json;
@@ -19,8 +18,11 @@ use super::payload::{leave, on_one_line};
 use super::topic;
 use crate::app::App;
 use crate::records::RecordError;
-use crate::records::read::{self, List};
+use crate::records::read::{self, List, Scope};
 use crate::request::{Caller, RequestInfo};
+
+/// Records of a window: it is read anew after each commit, and kept for whoever looks at it.
+pub(super) const MAX_WINDOW: i64 = 200;
 
 /// What a subscription's text asks for.
 pub(super) fn liveness(text: &str) -> Liveness {
@@ -35,50 +37,65 @@ pub(super) fn liveness(text: &str) -> Liveness {
     }
 }
 
-/// The page that a live query begins with, or a window as it is now.
-pub(super) async fn snapshot(app: App, text: String, caller: Caller) -> Snapshot {
-    let options = Options::of(&text).map(Arc::new);
-    match page(&app, topic_of(&text), options.as_deref(), caller).await {
+/// Whether a text asks for a window of more records than one may have.
+pub(super) fn is_too_large(text: &str) -> bool {
+    liveness(text) == Liveness::Window && Options::of(text).is_some_and(|options| options.per_page() > Some(MAX_WINDOW))
+}
+
+/// The page that a live query begins with, or a window as it is now. Without `whole` only the records of a window.
+pub(super) async fn snapshot(app: App, text: String, caller: Caller, whole: bool) -> Snapshot {
+    let options = Options::of(&text);
+    match page(&app, topic_of(&text), options.as_ref(), caller, whole).await {
         Ok(list) => {
-            let items = items(&list);
-            // A page is an object, and has members.
-            let mut payload = br#"{"action":"snapshot","#.to_vec();
-            payload.extend_from_slice(list.json.get(1..).unwrap_or_default());
-            Snapshot { at: list.at, payload: on_one_line(payload), items: Some(items) }
+            let is_window = options.is_some_and(|options| options.is_window());
+            let items = if is_window { items(&list) } else { Vec::new() };
+            let mut payload = Vec::new();
+            if whole {
+                // A page is an object, and has members.
+                payload.extend_from_slice(br#"{"action":"snapshot","#);
+                payload.extend_from_slice(list.json.get(1..).unwrap_or_default());
+            }
+            Snapshot::Page(Page { at: list.at, payload: on_one_line(payload), items })
+        }
+        Err(error @ (RecordError::Overloaded | RecordError::Outdated | RecordError::Storage(_))) => {
+            log::warn!("realtime: a live query was not read this time: {error}");
+            Snapshot::Failed
         }
         Err(error) => {
             log::debug!("realtime: a live query cannot be read: {error}");
             let message = "The query cannot be read: see what the list API answers to it.";
-            let payload = json!({ "action": "error", "message": message });
-            Snapshot { at: Seq::ZERO, payload: payload.to_string().into(), items: None }
+            Snapshot::Refused(json!({ "action": "error", "message": message }).to_string().into())
         }
     }
 }
 
-async fn page(app: &App, topic: &str, options: Option<&Options>, caller: Caller) -> Result<List, RecordError> {
+async fn page(
+    app: &App,
+    topic: &str,
+    options: Option<&Options>,
+    caller: Caller,
+    whole: bool,
+) -> Result<List, RecordError> {
     let (name, record) = topic.split_once('/').unwrap_or((topic, "*"));
     let schema = app.schema.current();
     let Some(collection) = schema.find(name) else { return Err(RecordError::Parameters) };
-    let mut request = RequestInfo { caller, ..topic::request(options) };
-    if record == "*" {
-        return read::list_at(app, collection, &collection.rules.list, request).await;
-    }
+    let request = RequestInfo { caller, ..topic::request(options) };
     // One record is a page of one, for whoever may view it.
-    let alone = format!("id = {}", json!(record));
-    let filter = request.query.get("filter").filter(|filter| !filter.is_empty());
-    let filter = filter.map_or_else(|| alone.clone(), |filter| format!("({filter}) && {alone}"));
-    request.query.insert("filter".into(), filter);
-    read::list_at(app, collection, &collection.rules.view, request).await
+    let (rule, only) = match record {
+        "*" => (&collection.rules.list, None),
+        record => (&collection.rules.view, Some(record)),
+    };
+    read::list_at(app, collection, Scope { rule, only, skip_total: !whole }, request).await
 }
 
 /// The records of a page as they were written, each with its id.
 fn items(list: &List) -> Vec<(Arc<str>, Bytes)> {
     #[derive(Deserialize)]
-    struct Page<'a> {
+    struct Listed<'a> {
         #[serde(borrow)]
         items: Vec<&'a RawValue>,
     }
-    let Ok(Page { items }) = serde_json::from_slice(&list.json) else { return Vec::new() };
+    let Ok(Listed { items }) = serde_json::from_slice(&list.json) else { return Vec::new() };
     let items = items.into_iter().map(|item| on_one_line(item.get().as_bytes().to_vec()));
     list.ids.iter().map(|id| Arc::from(id.as_str())).zip(items).collect()
 }
@@ -117,6 +134,17 @@ mod tests {
         assert_eq!(of(r#"{"live":true,"query":{"sort":"n","perPage":5}}"#), Liveness::Window);
         assert_eq!(of(r#"{"live":false,"query":{"sort":"n","perPage":5}}"#), Liveness::Events);
         assert_eq!(of(r#"{"live":1}"#), Liveness::Events);
+    }
+
+    #[test]
+    fn windows_have_a_bound() {
+        let is_too_large =
+            |query: &str| is_too_large(&format!(r#"posts/*?options={{"live":true,"query":{{{query}}}}}"#));
+        assert!(is_too_large(r#""sort":"n","perPage":201"#));
+        assert!(is_too_large(r#""sort":"n","perPage":"1000""#));
+        assert!(!is_too_large(r#""sort":"n","perPage":200"#));
+        assert!(!is_too_large(r#""sort":"n","perPage":"many""#));
+        assert!(!is_too_large(r#""perPage":1000"#));
     }
 
     #[test]

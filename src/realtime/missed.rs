@@ -9,11 +9,14 @@ use headwater_actors::{Change, Commit, Seq};
 use crate::app::App;
 use crate::schema::Schema;
 
-/// What makes a page, in changes and in bytes of their values.
+/// What makes a page, in changes and in bytes of their values. A client is given one while up to half of what may wait for it
+/// does; what comes live meanwhile must not be what cuts it off.
 const CHANGES: usize = 256;
-const BYTES: usize = 256 * 1024;
+const BYTES: usize = 64 * 1024;
 
 pub(super) async fn fetch(app: App, after: Seq, up_to: Seq) -> Fetched {
+    // First these, then what is in reach: what other fields put out of reach is so before they are in force.
+    let schema = app.schema.current();
     // What came before the oldest may still be in the table, but belongs to another history.
     if after.next() < app.writer.oldest() {
         return Fetched::Expired;
@@ -22,7 +25,6 @@ pub(super) async fn fetch(app: App, after: Seq, up_to: Seq) -> Fetched {
     match page {
         Ok(Ok(changes)) => {
             let last = changes.last().map_or(up_to, |change| change.seq);
-            let schema = app.schema.current();
             let changes = changes.into_iter().filter_map(|change| known(&schema, change)).collect();
             Fetched::Page(Arc::new(Commit { changes, last }))
         }

@@ -1,8 +1,8 @@
 //! The domain side of realtime: topics, options, who may see a change, and what it looks like to them.
 //!
 //! The Writer hands each commit to [`Realtime::publish`], which gives it to the hub of every worker thread. A hub asks
-//! [`visibility`] who sees it, and puts the frames into its clients' queues; x. Nothing of this
-//! happens on the Writer's thread or before a write was answered.
+//! [`visibility`] who sees it, and puts the frames into its clients' queues. Nothing of this happens on the Writer's thread
+//! or before a write was answered.
 
 mod client;
 pub mod events;
@@ -36,7 +36,7 @@ use headwater_actors::hub::{ClientKey, Hub, HubHandle, HubState, LocalHub, Refus
 pub use headwater_actors::hub::{Since, Topics};
 use headwater_actors::subscription::{Subscription, SubscriptionLimits};
 use headwater_actors::wire::{Frame, Wire};
-use headwater_actors::{Commit, Position};
+use headwater_actors::{Commit, Position, Seq};
 use serde_json::json;
 
 pub use client::ClientId;
@@ -104,6 +104,11 @@ impl Realtime {
         }
     }
 
+    /// No change up to this one is told again.
+    pub fn expire(&self, through: Seq) {
+        self.hubs().iter().for_each(|hub| hub.expire(through));
+    }
+
     /// What clients know of positions counts no more; what comes after this does. In order with the commits.
     pub fn new_epoch(&self, start: &Position) {
         self.hubs().iter().for_each(|hub| hub.new_epoch(start.clone()));
@@ -156,6 +161,7 @@ impl Realtime {
             Refusal::UnknownClient => SubscribeError::UnknownClient,
             Refusal::OtherCaller => SubscribeError::OtherCaller,
             Refusal::TooManyTopics => SubscribeError::TooManyTopics,
+            Refusal::TooManyLive => SubscribeError::TooManyLive,
         })?;
         if let Some(record) = record {
             self.confirm(app, &hub, key, &record).await;
@@ -308,6 +314,7 @@ fn limits(settings: &RealtimeSettings) -> SubscriptionLimits {
     SubscriptionLimits {
         bytes: settings.queue_bytes(),
         topics: wish::MAX_TOPICS,
+        live: wish::MAX_LIVE,
         keep_alive: few(settings.keep_alive()),
         stall: few(settings.stall_timeout()),
         idle: settings.idle_timeout().map(ticks),

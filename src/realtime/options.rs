@@ -63,6 +63,11 @@ impl Options {
         self.live && self.text("sort").is_some() && self.text("perPage").is_some()
     }
 
+    /// Records of a page, if that is a number.
+    pub(super) fn per_page(&self) -> Option<i64> {
+        self.text("perPage")?.parse().ok()
+    }
+
     /// Relations to show with the record.
     pub(super) fn expand(&self) -> Option<&str> {
         self.text("expand")

@@ -6,10 +6,10 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use headwater_actors::Action;
-use headwater_actors::hub::{Decided, Delivery, InterestId};
+use headwater_actors::hub::{ClientKey, Decided, Delivery, InterestId};
 use rusqlite::{Connection, ErrorCode};
 
 use super::options::Options;
@@ -21,10 +21,17 @@ use crate::records::{Record, Shows, expand, present, shows};
 use crate::request::{Caller, RequestInfo};
 use crate::schema::{Rule, Schema};
 
-/// How long the rules of one commit may keep a hub waiting.
-const RULES_TIME: Duration = Duration::from_secs(10);
-/// How long its filters may. Who passes it is cut off, and the others are asked anew without him.
-const FILTERS_TIME: Duration = Duration::from_secs(1);
+/// How long a commit may keep a hub waiting for its rules.
+const RULES: Limits = Limits { once: Duration::from_secs(5), commit: Duration::from_secs(10) };
+/// And for its filters.
+const FILTERS: Limits = Limits { once: Duration::from_secs(1), commit: Duration::from_secs(2) };
+
+struct Limits {
+    /// For one read. Whose question is being asked when it is over has no answer to any of his; the others are asked anew.
+    once: Duration,
+    /// For all of them. What is not answered then has no answer.
+    commit: Duration,
+}
 
 /// The questions of one commit.
 pub(super) struct Questions {
@@ -55,14 +62,31 @@ pub(super) struct Question {
     pub asks_filter: bool,
     pub options: Option<Arc<Options>>,
     pub caller: Caller,
+    /// Who listens, if it is one client only.
+    pub client: Option<ClientKey>,
+}
+
+impl Question {
+    /// Whether both are asked on behalf of the same record or the same client.
+    fn is_of_same(&self, other: &Question) -> bool {
+        self.interest == other.interest
+            || match (self.caller.record(), other.caller.record()) {
+                (Some(own), Some(other)) => own.collection.id == other.collection.id && own.id() == other.id(),
+                (None, None) => self.client.is_some() && self.client == other.client,
+                _ => false,
+            }
+    }
 }
 
 /// What a Reader made of questions.
 struct Answers {
     subjects: Vec<Subject>,
     decided: Decided,
+    /// Being asked when the time was over.
+    interrupted: Option<Question>,
     /// Not asked, because the time was over.
     rest: VecDeque<(usize, Question)>,
+    spent: Duration,
 }
 
 impl Questions {
@@ -89,13 +113,19 @@ impl Questions {
     /// Asks all of it.
     pub(super) async fn ask(self, app: &App, decided: &mut Decided) {
         let Questions { schema, mut subjects, of_rules, of_filters } = self;
-        let mut passes = VecDeque::from([(RULES_TIME, of_rules), (FILTERS_TIME, of_filters)]);
-        while let Some((time, mut questions)) = passes.pop_front() {
+        let mut passes = VecDeque::from([(RULES, of_rules), (FILTERS, of_filters)]);
+        while let Some((limits, mut questions)) = passes.pop_front() {
+            let mut left = limits.commit;
             while !questions.is_empty() {
                 let interests: Vec<InterestId> = questions.iter().map(|(_, question)| question.interest).collect();
+                if left.is_zero() {
+                    log::warn!("realtime: the time was over before {} questions", interests.len());
+                    decided.failed.extend(interests);
+                    break;
+                }
                 let (job_app, schema) = (app.clone(), schema.clone());
                 let job = move |conn: &Connection| answer_all(&job_app, conn, &schema, subjects, questions);
-                let asked = app.readers.run_within(time, job).await;
+                let asked = app.readers.run_within(left.min(limits.once), job).await;
                 let answers = match asked {
                     Ok(answers) => answers,
                     Err(error) => {
@@ -107,10 +137,20 @@ impl Questions {
                         return;
                     }
                 };
+                left = left.saturating_sub(answers.spent);
                 subjects = answers.subjects;
                 questions = answers.rest;
                 decided.deliveries.extend(answers.decided.deliveries);
                 decided.failed.extend(answers.decided.failed);
+                if let Some(slow) = answers.interrupted {
+                    // He would use up the time again.
+                    let later = passes.iter_mut().map(|(_, questions)| questions);
+                    for questions in std::iter::once(&mut questions).chain(later) {
+                        let is_his = |(_, question): &(usize, Question)| question.is_of_same(&slow);
+                        decided.failed.extend(questions.iter().filter(|own| is_his(own)).map(|(_, own)| own.interest));
+                        questions.retain(|own| !is_his(own));
+                    }
+                }
             }
         }
     }
@@ -133,7 +173,8 @@ fn answer_all(
     subjects: Vec<Subject>,
     mut questions: VecDeque<(usize, Question)>,
 ) -> Answers {
-    let mut decided = Decided::default();
+    let begin = Instant::now();
+    let (mut decided, mut interrupted) = (Decided::default(), None);
     together::answer_rules(conn, schema, &subjects, &mut questions);
     let enriched = !app.record_hooks.enrich.is_empty();
     let mut written = together::Written::default();
@@ -149,13 +190,12 @@ fn answer_all(
             Err(Unanswered::Failed) => decided.failed.push(question.interest),
             Err(Unanswered::Interrupted) => {
                 decided.failed.push(question.interest);
-                // The same listener would use up the time again.
-                questions.retain(|(_, other)| other.interest != question.interest);
+                interrupted = Some(question);
                 break;
             }
         }
     }
-    Answers { subjects, decided, rest: questions }
+    Answers { subjects, decided, interrupted, rest: questions, spent: begin.elapsed() }
 }
 
 fn answer(
@@ -216,7 +256,7 @@ fn answer(
 fn current(caller: &Caller, schema: &Schema) -> Caller {
     match caller.record().and_then(|record| Some((record, schema.by_id(&record.collection.id)?))) {
         Some((record, collection)) if !Arc::ptr_eq(collection, &record.collection) => {
-            Caller::of(Arc::new(Record::from_row(collection.clone(), &record.to_row())))
+            Caller::of(Arc::new(Record::from_row(collection.clone(), &record.collection, &record.to_row())))
         }
         _ => caller.clone(),
     }

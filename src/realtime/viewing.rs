@@ -133,6 +133,7 @@ impl<'a> Viewing<'a> {
                     asks_filter: filter == Answer::Ask,
                     options: self.topic.options.clone(),
                     caller: listener.caller.clone(),
+                    client: listener.only_client(),
                 }),
             }
         }
@@ -177,6 +178,7 @@ impl<'a> Viewing<'a> {
                 asks_filter: true,
                 options: self.topic.options.clone(),
                 caller: listener.caller.clone(),
+                client: listener.only_client(),
             }),
         }
     }

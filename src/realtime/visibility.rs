@@ -15,7 +15,7 @@ use futures_util::future::LocalBoxFuture;
 use headwater_actors::hub::{
     Audience, Decided, Decision, Fetched, Listeners, Liveness, Outgoing, Recheck, Snapshot, Standing,
 };
-use headwater_actors::{Action, Change, Commit, Seq};
+use headwater_actors::{Action, Change, Commit, Row, Seq};
 
 use super::ClientId;
 use super::events::Message;
@@ -59,7 +59,7 @@ impl Audience for Visibility {
     fn recheck(&self, caller: &Caller, change: &Change) -> Recheck<Caller> {
         let fresh = match (change.action, &change.after) {
             (Action::Update, Some(row)) => {
-                collection(&self.app.schema.current(), change).map(|collection| Record::from_row(collection, row))
+                Versions::of(&self.app.schema.current(), change).map(|versions| versions.record(row))
             }
             _ => None,
         };
@@ -116,8 +116,8 @@ impl Audience for Visibility {
         live::liveness(text)
     }
 
-    fn snapshot(&self, text: &str, caller: &Caller) -> LocalBoxFuture<'static, Snapshot> {
-        Box::pin(live::snapshot(self.app.clone(), text.to_owned(), caller.clone()))
+    fn snapshot(&self, text: &str, caller: &Caller, whole: bool) -> LocalBoxFuture<'static, Snapshot> {
+        Box::pin(live::snapshot(self.app.clone(), text.to_owned(), caller.clone(), whole))
     }
 
     fn differences(&self, before: &[(Arc<str>, Bytes)], after: &[(Arc<str>, Bytes)]) -> Vec<Bytes> {
@@ -146,19 +146,30 @@ impl Audience for Visibility {
     }
 }
 
-/// The collection of a change as it is now; as it was then, if it is gone.
-fn collection(schema: &Schema, change: &Change) -> Option<Arc<Collection>> {
-    if let Some(collection) = schema.by_id(change.subject.id()) {
-        return Some(collection.clone());
+/// The collection of a change.
+struct Versions {
+    /// As it is now; as it was then, if it is gone.
+    now: Arc<Collection>,
+    then: Arc<Collection>,
+}
+
+impl Versions {
+    fn of(schema: &Schema, change: &Change) -> Option<Versions> {
+        let subject: Arc<dyn Any + Send + Sync> = change.subject.clone();
+        let then: Arc<Collection> = subject.downcast().ok()?;
+        let now = schema.by_id(&then.id).unwrap_or(&then).clone();
+        Some(Versions { now, then })
     }
-    let subject: Arc<dyn Any + Send + Sync> = change.subject.clone();
-    subject.downcast().ok()
+
+    fn record(&self, row: &Row) -> Record {
+        Record::from_row(self.now.clone(), &self.then, row)
+    }
 }
 
 /// What a change is about: the record after it, or before it for a delete; and as it was before an update.
 fn records(schema: &Schema, change: &Change) -> Option<(Record, Option<Record>)> {
-    let collection = collection(schema, change)?;
+    let versions = Versions::of(schema, change)?;
     let before = change.before.as_ref().filter(|_| change.action == Action::Update);
-    let before = before.map(|row| Record::from_row(collection.clone(), row));
-    Some((Record::from_row(collection, change.row()?), before))
+    let before = before.map(|row| versions.record(row));
+    Some((versions.record(change.row()?), before))
 }

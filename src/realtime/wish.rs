@@ -2,15 +2,20 @@
 
 use std::net::IpAddr;
 
-use headwater_actors::hub::{Since, Topics};
+use headwater_actors::hub::{Liveness, Since, Topics};
 
 use super::ClientId;
 use super::events::Stopped;
+use super::live::{self, MAX_WINDOW};
 use crate::errors::{Errors, Invalid};
 use crate::request::Caller;
 
 /// Topics that a client may have.
 pub(super) const MAX_TOPICS: usize = 1000;
+
+/// Of these, those that may be live queries: each costs a read when it begins, and a window one after each commit that
+/// concerns it.
+pub(super) const MAX_LIVE: usize = 32;
 
 /// Bytes of a subscription's text.
 const MAX_TOPIC: usize = 2500;
@@ -37,6 +42,7 @@ pub enum SubscribeError {
     /// It belongs to another caller.
     OtherCaller,
     TooManyTopics,
+    TooManyLive,
     /// A handler said no.
     Stopped(Stopped),
 }
@@ -53,9 +59,15 @@ pub fn check_topics(topics: &[String]) -> Result<(), TopicErrors> {
         } else if topic.chars().any(char::is_control) {
             // It would be echoed into the stream as lines of its own.
             items.add(index.to_string(), Invalid::value());
+        } else if live::is_too_large(topic) {
+            items.add(index.to_string(), too_large());
         }
     }
-    if items.is_empty() { Ok(()) } else { Err(TopicErrors::Items(items)) }
+    if !items.is_empty() {
+        return Err(TopicErrors::Items(items));
+    }
+    let live = topics.iter().filter(|topic| live::liveness(topic) != Liveness::Events).count();
+    if live > MAX_LIVE { Err(TopicErrors::List(too_many_live())) } else { Ok(()) }
 }
 
 /// See [`check_topics`].
@@ -78,6 +90,16 @@ impl TopicErrors {
 
 pub fn too_many_topics() -> Invalid {
     too_long(MAX_TOPICS)
+}
+
+pub fn too_many_live() -> Invalid {
+    let message = format!("No more than {MAX_LIVE} topics may be live queries.");
+    Invalid::new("validation_too_many_live_queries", message).with("max", MAX_LIVE)
+}
+
+fn too_large() -> Invalid {
+    let message = format!("The perPage of a live query with sort must be no more than {MAX_WINDOW}.");
+    Invalid::new("validation_max_less_equal_than_required", message).with("threshold", MAX_WINDOW)
 }
 
 fn too_long(max: usize) -> Invalid {

@@ -66,6 +66,15 @@ pub(crate) fn is_unreferenced(schema: &Schema, collection: &Collection) -> bool 
     !collection.is_auth() && references(schema, collection).is_empty()
 }
 
+/// True if such a deletion may go on to any number of other records: relations lead to it, or to what goes with it.
+pub(crate) fn may_spread(schema: &Schema, collection: &Collection) -> bool {
+    references(schema, collection).iter().any(|reference| match reference.how {
+        How::Field(_) => true,
+        // A handful, found by an index.
+        How::Owner => may_spread(schema, &reference.collection),
+    })
+}
+
 /// A way in which records may refer to those of a collection.
 #[derive(Clone)]
 struct Reference {

@@ -67,6 +67,14 @@ impl Create {
                 credentials = Some(Credentials::read(&input.values));
             }
         }
+        // A hash takes long, and is not made for who may not create the record at all. In a batch an earlier item may yet
+        // make the rule hold.
+        if let Some(rule) = &rule
+            && request.context != Context::Batch
+            && given.passwords(collection).next().is_some()
+        {
+            precheck(app, rule).await?;
+        }
         let (plain, mut errors) = passwords::hash(app, collection, &mut given).await?;
         errors.merge(validate::values(&record, None, &plain));
         given.apply_passwords(&mut record, &plain);
@@ -76,9 +84,10 @@ impl Create {
 
     /// Whether the rule is met as things stand, for who has to know before the job.
     pub async fn precheck(&self, app: &App) -> Result<(), RecordError> {
-        let Some(rule) = self.rule.clone() else { return Ok(()) };
-        let is_met = app.readers.run(move |conn| rules::holds(&rule, conn)).await??;
-        if is_met { Ok(()) } else { Err(RecordError::failed(Action::Create)) }
+        match &self.rule {
+            Some(rule) => precheck(app, rule).await,
+            None => Ok(()),
+        }
     }
 
     pub fn record(&self) -> &Record {
@@ -137,6 +146,12 @@ impl Create {
             };
         credentials.check_create(&self.record, is_manager).into_result().map_err(refused)
     }
+}
+
+async fn precheck(app: &App, rule: &Statement) -> Result<(), RecordError> {
+    let rule = rule.clone();
+    let is_met = app.readers.run(move |conn| rules::holds(&rule, conn)).await??;
+    if is_met { Ok(()) } else { Err(RecordError::failed(Action::Create)) }
 }
 
 fn refused(errors: Errors) -> RecordError {

@@ -38,7 +38,11 @@ impl Delete {
         app.readers.run(move |conn| find.run(conn, &collection, &id)).await?
     }
 
+    /// A deletion that takes too long loses its whole transaction, so one that may shares it with no other write.
     pub fn limits(&self, app: &App) -> JobLimits {
+        if cascade::may_spread(&self.schema, &self.collection) {
+            return JobLimits::MANY.with_time(JobLimits::MANY.time);
+        }
         let is_one = cascade::is_unreferenced(&self.schema, &self.collection) && !app.record_hooks.join(Action::Delete);
         if is_one { JobLimits::ONE } else { JobLimits::MANY }
     }

@@ -81,32 +81,48 @@ pub struct List {
 
 /// A page of the records that the list rule lets the caller see.
 pub async fn list(app: &App, collection: &Arc<Collection>, request: RequestInfo) -> Result<List, RecordError> {
-    list_page(app, collection, &collection.rules.list, request, false).await
+    let scope = Scope { rule: &collection.rules.list, only: None, skip_total: false };
+    list_page(app, collection, scope, request, false).await
 }
 
-/// The same by a rule of its own, and with what it stands for: everything up to a position, and nothing after it.
+/// What is read of a collection, beside what the request asks for.
+pub(crate) struct Scope<'a> {
+    /// Who sees which records.
+    pub rule: &'a Rule,
+    /// No other record than this one.
+    pub only: Option<&'a str>,
+    /// How many there are in all is not counted, whatever the request says.
+    pub skip_total: bool,
+}
+
+/// A page with what it stands for: everything up to a position, and nothing after it.
 pub(crate) async fn list_at(
     app: &App,
     collection: &Arc<Collection>,
-    rule: &Rule,
+    scope: Scope<'_>,
     request: RequestInfo,
 ) -> Result<List, RecordError> {
-    list_page(app, collection, rule, request, true).await
+    list_page(app, collection, scope, request, true).await
 }
 
 async fn list_page(
     app: &App,
     collection: &Arc<Collection>,
-    rule: &Rule,
+    scope: Scope<'_>,
     request: RequestInfo,
     positioned: bool,
 ) -> Result<List, RecordError> {
-    let gate = Gate::of(rule, &request, Authority::Rules)?;
+    let gate = Gate::of(scope.rule, &request, Authority::Rules)?;
     let asked = Page::of(&request)?;
     let schema = app.schema.current();
 
     let mut select = Select::new(&schema, collection, &request, Base::Stored);
-    if let Gate::When(rule) = app.gates.settle(&schema, collection, &request, gate) {
+    if let Some(id) = scope.only {
+        select.only(id);
+    }
+    // What is of one moment asks of the caller, too, as he was then.
+    let asked_of = if positioned { gate } else { app.gates.settle(&schema, collection, &request, gate) };
+    if let Gate::When(rule) = asked_of {
         select.rule(rule)?;
     }
     let parameter = |name: &str| request.query.get(name).map(String::as_str).filter(|text| !text.is_empty());
@@ -118,7 +134,7 @@ async fn list_page(
         select.sort(sort)?;
     }
     let rows = select.rows(Some((asked.per_page as u64, asked.offset() as u64)));
-    let count = (!asked.skip_total).then(|| select.count());
+    let count = (!asked.skip_total && !scope.skip_total).then(|| select.count());
     let is_search = filter.is_some() && gate != Gate::Open;
 
     let presentation = Presentation::of(&request);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use headwater_actors::{Row, Value};
 
-use crate::schema::Collection;
+use crate::schema::{Collection, Field};
 
 #[derive(Clone, Debug)]
 pub struct Record {
@@ -50,12 +50,18 @@ impl Record {
         Record { collection, values, expand: None, shows: Shows::default() }
     }
 
-    /// A record of a row that may come from an older schema version: matched by column name, zero where it lacks one.
-    pub fn from_row(collection: Arc<Collection>, row: &Row) -> Record {
+    /// A record of a row that belonged to `then`, which may be another version of the collection. Fields are known by their
+    /// ids, which outlive a new name; one that the row does not have is zero.
+    pub fn from_row(collection: Arc<Collection>, then: &Collection, row: &Row) -> Record {
         if Arc::ptr_eq(collection.columns(), &row.columns) {
             return Record::from_values(collection, row.values.to_vec());
         }
-        let value = |field: &crate::schema::Field| row.get(&field.name).cloned().unwrap_or_else(|| field.of().zero());
+        let is_same_version = std::ptr::eq(then, &*collection);
+        let value = |field: &Field| {
+            let before =
+                if is_same_version { Some(field) } else { then.fields.iter().find(|before| before.id == field.id) };
+            before.and_then(|before| row.get(&before.name)).cloned().unwrap_or_else(|| field.of().zero())
+        };
         let values = collection.fields.iter().map(value).collect();
         Record::from_values(collection, values)
     }
@@ -112,5 +118,30 @@ impl Record {
             Some(Value::Text(text)) => vec![text.clone()],
             _ => Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{CollectionKind, FieldKind};
+
+    #[test]
+    fn rows_of_another_version_are_read_by_the_ids_of_their_fields() {
+        let version = |fields: &[(&str, &str)]| {
+            let field = |(id, name): &(&str, &str)| {
+                let kind = FieldKind::Text(Default::default());
+                Field { id: (*id).to_owned(), ..Field::new(name, kind) }
+            };
+            let fields = fields.iter().map(field).collect();
+            Arc::new(Collection::new("c", "c", CollectionKind::Base).with_fields(fields))
+        };
+        let then = version(&[("1", "a"), ("2", "b")]);
+        let now = version(&[("3", "c"), ("2", "a"), ("1", "b")]);
+        let mut record = Record::blank(then.clone());
+        record.set("a", "first".to_owned());
+        record.set("b", "second".to_owned());
+        let read = Record::from_row(now, &then, &record.into_row());
+        assert_eq!(["a", "b", "c"].map(|name| read.text(name)), ["second", "first", ""]);
     }
 }

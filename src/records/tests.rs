@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use headwater_actors::Value;
+use headwater_actors::{Action, Value};
 use serde_json::{Map, Value as Json, json};
 
 use super::hooks::RecordEvent;
@@ -268,6 +268,61 @@ fn deleting_follows_references_of_any_shape_and_length() {
         assert_eq!(rows(&app, "nodes").await, Vec::<String>::new());
         // Each has a change of its own.
         assert_eq!(app.writer.position().seq.0 - before, LENGTH as u64);
+    });
+}
+
+#[test]
+fn a_deletion_that_may_spread_shares_its_transaction_with_no_other_write() {
+    with_app(|app| async move {
+        let limits = |name: &str| {
+            let schema = app.schema.current();
+            let (collection, request) = (schema.find(name).unwrap(), RequestInfo::default());
+            delete::Delete::prepare(&schema, collection, "x", &request, Authority::System).unwrap().limits(&app)
+        };
+        let relation = |to: &Collection| json!([{ "name": "of", "type": "relation", "collectionId": to.id }]);
+        let posts = collection(&app, json!({ "name": "posts", "fields": [] })).await;
+        assert!(limits("posts").single_statement && !limits("users").alone);
+        collection(&app, json!({ "name": "comments", "fields": relation(&posts) })).await;
+        assert!(limits("posts").alone && !limits("comments").alone && !limits("users").alone);
+        let schema = app.schema.current();
+        collection(&app, json!({ "name": "codes", "fields": relation(schema.find("_otps").unwrap()) })).await;
+        assert!(limits("users").alone, "their codes go with them, and then what refers to these");
+    });
+}
+
+#[test]
+fn no_password_is_hashed_for_who_may_not_write() {
+    with_app(|app| async move {
+        let definition = json!({
+            "name": "members", "type": "auth",
+            "fields": [{ "name": "name", "type": "text" }, { "name": "n", "type": "number" }],
+            "createRule": "@request.auth.id != ''",
+            "updateRule": "id = @request.auth.id || name = 'open' || (@request.body.n = 2 && name = 'counted')",
+        });
+        let users = collection(&app, definition).await;
+        let user = async |name: &str| {
+            let values = json!({ "email": format!("{name}@example.com"), "password": "12345678", "name": name });
+            create_by_system(&app, &users, map(values)).await.unwrap().id().to_owned()
+        };
+        let (closed, open, counted) = (user("closed").await, user("open").await, user("counted").await);
+        app.hasher.refuse();
+        let new = json!({ "password": "another one", "passwordConfirm": "another one", "oldPassword": "12345678" });
+        let update = async |id: &str, more: Json| {
+            let mut values = map(new.clone());
+            values.extend(map(more));
+            write::update(&app, &users, id, values.into(), RequestInfo::default()).await
+        };
+        // The last one by a rule that reads the body over what is stored.
+        for (id, more) in [(&*closed, json!({})), ("nobody", json!({})), (&*counted, json!({ "n+": 1 }))] {
+            let refused = update(id, more).await;
+            assert!(matches!(refused, Err(RecordError::NotFound)), "{id}: {refused:?}");
+        }
+        let created = create(&app, &users, json!({ "password": "12345678", "passwordConfirm": "12345678" })).await;
+        assert!(matches!(created, Err(RecordError::Failed(Action::Create, _))), "{created:?}");
+        for (id, more) in [(&*open, json!({})), (&*counted, json!({ "n+": 2 }))] {
+            let reached = update(id, more).await;
+            assert!(matches!(reached, Err(RecordError::Overloaded)), "{id}: {reached:?}");
+        }
     });
 }
 

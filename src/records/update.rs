@@ -16,7 +16,7 @@ use super::{Authority, Record, RecordError, autodates, save, validate};
 use crate::app::App;
 use crate::errors::Errors;
 use crate::query::Base;
-use crate::request::RequestInfo;
+use crate::request::{Context, RequestInfo};
 use crate::schema::{Collection, Schema};
 
 /// An update that is ready to be made.
@@ -49,7 +49,7 @@ impl Update {
     ) -> Result<Update, RecordError> {
         let gate = Gate::of(rules::of_action(collection, Action::Update), request, authority)?;
         let may_set_hidden = authority.may_set_hidden(request);
-        let mut given = Given::read(collection, &input.values, may_set_hidden);
+        let given = Given::read(collection, &input.values, may_set_hidden);
         given.refuse_files(collection, &input.files)?;
 
         let body_is_read = rules::body_is_read(app, collection, request, gate);
@@ -63,37 +63,55 @@ impl Update {
 
         let credentials =
             (collection.is_auth() && authority == Authority::Rules).then(|| Credentials::read(&input.values));
-        let mut old = None;
-        if let Some(credentials) = &credentials
-            && credentials.proves_old_password()
-            && !request.caller.is_superuser()
-        {
-            old = Some(verify_old(app, collection, id, &credentials.old).await?);
-        }
-        let (plain, errors) = passwords::hash(app, collection, &mut given).await?;
-        Ok(Update {
+        let mut update = Update {
             schema: schema.clone(),
             collection: collection.clone(),
             id: id.to_owned(),
             request: request.clone(),
             authority,
             given,
-            plain,
-            errors,
+            plain: Plain::new(),
+            errors: Errors::new(),
             find,
             late: is_late.then(|| input.clone()),
             credentials,
-            old,
-        })
+            old: None,
+        };
+        update.take_passwords(app).await?;
+        Ok(update)
+    }
+
+    /// Verifies the old password and hashes the new ones. That takes long, and is not done for who may not change the
+    /// record at all.
+    async fn take_passwords(&mut self, app: &App) -> Result<(), RecordError> {
+        let proves = self.credentials.as_ref().filter(|credentials| credentials.proves_old_password());
+        let old = proves.map(|credentials| credentials.old.clone()).filter(|_| !self.request.caller.is_superuser());
+        let takes_long = old.is_some() || self.given.passwords(&self.collection).next().is_some();
+        // In a batch an earlier item may yet make the record, or the rule hold.
+        if takes_long && self.authority == Authority::Rules && self.request.context != Context::Batch {
+            self.precheck(app).await?;
+        }
+        if let Some(old) = old {
+            self.old = Some(verify_old(app, &self.collection, &self.id, &old).await?);
+        }
+        (self.plain, self.errors) = passwords::hash(app, &self.collection, &mut self.given).await?;
+        Ok(())
     }
 
     /// The stored record, if the rule lets the caller at it, and what the update makes of it as things stand; for who has
     /// to know before the job.
     pub async fn precheck(&self, app: &App) -> Result<(Record, Record), RecordError> {
-        let (find, collection, id) = (self.find.clone(), self.collection.clone(), self.id.clone());
-        let before = app.readers.run(move |conn| find.run(conn, &collection, &id)).await??;
+        let find = |find: Find| {
+            let (collection, id) = (self.collection.clone(), self.id.clone());
+            app.readers.run(move |conn| find.run(conn, &collection, &id))
+        };
+        let before = find(self.find.clone()).await??;
         let mut after = before.clone();
         self.given.apply(&mut after);
+        if let Some(input) = &self.late {
+            let request = self.seeing(input, &after);
+            find(self.find_late(&self.schema, &request)?).await??;
+        }
         Ok((before, after))
     }
 
@@ -121,7 +139,7 @@ impl Update {
         let before = self.find.run(work.conn(), &self.collection, &self.id)?;
         let mut after = before.clone();
         self.given.apply(&mut after);
-        self.check_late_rule(work, &before, &after)?;
+        self.check_late_rule(work, &after)?;
         self.check_credentials(work, &before, &after)?;
 
         let app = work.app;
@@ -150,16 +168,23 @@ impl Update {
     }
 
     /// The rule, where it could not be asked while the record was looked up.
-    fn check_late_rule(&mut self, work: &Work<'_, '_>, before: &Record, after: &Record) -> Result<(), RecordError> {
+    fn check_late_rule(&mut self, work: &Work<'_, '_>, after: &Record) -> Result<(), RecordError> {
         let Some(input) = &self.late else { return Ok(()) };
+        self.request = Arc::new(self.seeing(input, after));
+        let find = self.find_late(work.schema, &self.request)?;
+        find.run(work.conn(), &self.collection, &self.id).map(drop)
+    }
+
+    /// The request with the body as it is over the stored record.
+    fn seeing(&self, input: &Input, after: &Record) -> RequestInfo {
         let may_set_hidden = self.authority.may_set_hidden(&self.request);
-        Arc::make_mut(&mut self.request).body = self.given.resolved(&input.values, after, may_set_hidden);
-        let gate = Gate::of(rules::of_action(&self.collection, Action::Update), &self.request, self.authority)?;
-        if gate != Gate::Open {
-            let find = rules::find(work.schema, &self.collection, &self.request, gate, before.id())?;
-            find.run(work.conn(), &self.collection, before.id())?;
-        }
-        Ok(())
+        let body = self.given.resolved(&input.values, after, may_set_hidden);
+        RequestInfo { body, ..RequestInfo::clone(&self.request) }
+    }
+
+    fn find_late(&self, schema: &Schema, request: &RequestInfo) -> Result<Find, RecordError> {
+        let gate = Gate::of(rules::of_action(&self.collection, Action::Update), request, self.authority)?;
+        rules::find(schema, &self.collection, request, gate, &self.id)
     }
 
     fn check_credentials(&self, work: &Work<'_, '_>, before: &Record, after: &Record) -> Result<(), RecordError> {

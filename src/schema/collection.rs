@@ -7,7 +7,7 @@ use headwater_actors::Subject;
 use serde::{Deserialize, Serialize};
 
 use super::auth_options::AuthOptions;
-use super::field::Field;
+use super::field::{Field, FieldKind};
 use super::row_sql::RowSql;
 
 /// The three kinds of collections. What only one kind has travels with it.
@@ -210,5 +210,10 @@ impl Subject for Collection {
 
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn is_secret(&self, column: &str) -> bool {
+        let field = self.field(column).map(|(_, field)| &field.kind);
+        matches!(field, Some(FieldKind::Password(_))) || (self.is_auth() && column == "tokenKey")
     }
 }

@@ -17,12 +17,12 @@ use super::indexes::Index;
 use super::sync::{self, SyncError, sqlite_text};
 use super::validate::{self, Candidate};
 use super::views::{self, Shape};
-use super::{Collection, CollectionKind, FieldKind, Schema, store, system_fields};
+use super::{Collection, CollectionKind, Field, FieldKind, Schema, store, system_fields};
 use crate::app::App;
 use crate::dates;
 use crate::errors::{Errors, Invalid};
 use crate::ops::settings::Settings;
-use headwater_actors::{JobLimits, ReadError, Tx, WriteError};
+use headwater_actors::{JobLimits, ReadError, Tx, WriteError, change_log};
 
 /// A large table takes long to get an index or another column, and has to get it at once.
 const TIME: Duration = Duration::from_secs(600);
@@ -119,6 +119,30 @@ fn follow_in_rate_limits(tx: &mut Tx<'_>, app: &App, old: &str, new: &str) -> ru
     Ok(())
 }
 
+/// True if rows that the change log has of before would be taken for something else by the collections of now. A field
+/// that has another name or type, or that the rows never had, would be judged by a value that it did not have.
+fn log_reads_otherwise(conn: &Connection, before: &[Arc<Collection>], now: &Schema) -> rusqlite::Result<bool> {
+    let mut new = Vec::new();
+    for collection in now.collections().iter().filter(|collection| !collection.is_view()) {
+        let Some(before) = before.iter().find(|before| before.id == collection.id) else {
+            new.push(collection.id.as_str());
+            continue;
+        };
+        if !collection.fields.iter().all(|field| before.fields.iter().any(|was| is_same(was, field))) {
+            return Ok(true);
+        }
+    }
+    // One that was deleted may have had the id of a new one.
+    change_log::mentions(conn, &new)
+}
+
+/// True if the stored values of a field are those of another one.
+fn is_same(was: &Field, field: &Field) -> bool {
+    (was.id == field.id && was.name == field.name)
+        && was.of().type_name() == field.of().type_name()
+        && was.is_multiple() == field.is_multiple()
+}
+
 /// Runs the query of a wanted view on a reader, because it may take long, and says what is wrong with it.
 async fn view_problem(app: &App, wanted: &Collection) -> Result<Option<String>, WriteError<SaveError>> {
     let CollectionKind::View { query } = &wanted.kind else { return Ok(None) };
@@ -143,6 +167,9 @@ pub(super) async fn in_one_job<T: Send + 'static>(
         let schema = store::load(tx.conn())?;
         let before = schema.collections().to_vec();
         let (schema, result, concerned) = change(tx, schema)?;
+        if log_reads_otherwise(tx.conn(), &before, &schema)? {
+            tx.expire_history();
+        }
         for collection in before {
             if let Some(now) = schema.by_id(&collection.id).filter(|now| now.name != collection.name) {
                 follow_in_rate_limits(tx, &app_after, &collection.name, &now.name)?;

@@ -86,3 +86,32 @@ fn what_is_too_old_goes_and_the_newest_stays_however_old() {
     let answer = server.guest().post(RECORDS, json!({ "text": "x" }));
     assert_eq!(seq(answer.header("headwater-seq").unwrap()), newest + 1);
 }
+
+#[test]
+fn no_password_and_no_key_is_in_it() {
+    let server = start();
+    let superuser = server.superuser();
+    server.collection(json!({ "name": "vaults", "fields": [{ "name": "code", "type": "password" }] }));
+    superuser.post("/api/collections/vaults/records", json!({ "code": "1234567890" })).ok();
+    let users = "/api/collections/users/records";
+    let ann = json!({ "email": "ann@example.com", "password": "1234567890", "passwordConfirm": "1234567890" });
+    let ann = superuser.post(users, ann).ok();
+    let path = format!("{users}/{}", ann["id"].as_str().unwrap());
+    superuser.patch(&path, json!({ "password": "0987654321", "passwordConfirm": "0987654321" })).ok();
+    superuser.delete(&path).ok();
+
+    let conn = Connection::open(server.directory().database()).unwrap();
+    let sql = "SELECT row FROM (SELECT before AS row FROM _hw_changes UNION ALL SELECT after FROM _hw_changes)
+               WHERE row ->> 'tokenKey' IS NOT NULL OR row ->> 'code' IS NOT NULL";
+    let mut statement = conn.prepare(sql).unwrap();
+    let rows = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+    let rows: Vec<Json> = rows.map(|row| serde_json::from_str(&row.unwrap()).unwrap()).collect();
+    assert!(rows.len() >= 5, "{rows:?}");
+    for row in rows {
+        for (column, value) in row.as_object().unwrap() {
+            if ["password", "tokenKey", "code"].contains(&column.as_str()) {
+                assert_eq!(value, "***", "{row}");
+            }
+        }
+    }
+}

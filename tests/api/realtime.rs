@@ -9,6 +9,7 @@ mod hooks;
 mod lifetimes;
 mod listener;
 mod live;
+mod live_bounds;
 mod oauth2;
 mod resume;
 mod rules;

@@ -8,8 +8,11 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use crate::{Row, Value};
 
+/// What stands for a secret text. Whether there is one is no secret: rules may ask for it.
+const MASK: &str = "***";
+
 /// Texts, numbers and nulls keep their type; blobs do not occur in record tables.
-pub(super) fn encode(row: &Row) -> String {
+pub(super) fn encode(row: &Row, is_secret: impl Fn(&str) -> bool) -> String {
     let mut out = Vec::with_capacity(64 + row.values.len() * 24);
     out.push(b'{');
     for (index, (column, value)) in row.columns.iter().zip(row.values.iter()).enumerate() {
@@ -23,6 +26,7 @@ pub(super) fn encode(row: &Row) -> String {
             Value::Null | Value::Blob(_) => serde_json::to_writer(&mut out, &()),
             Value::Integer(number) => serde_json::to_writer(&mut out, number),
             Value::Real(number) => serde_json::to_writer(&mut out, number),
+            Value::Text(text) if !text.is_empty() && is_secret(column) => serde_json::to_writer(&mut out, MASK),
             Value::Text(text) => serde_json::to_writer(&mut out, text),
         };
     }
@@ -30,7 +34,7 @@ pub(super) fn encode(row: &Row) -> String {
     String::from_utf8(out).unwrap_or_default()
 }
 
-/// The inverse of [`encode`]. Rows with the columns of the one decoded before share them with it.
+/// The inverse of [`encode`], but for secrets. Rows with the columns of the one decoded before share them with it.
 pub(super) fn decode(text: &str, columns: &mut Arc<[Arc<str>]>) -> Result<Row, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let Decoded { names, values } = deserializer.deserialize_map(Columns(columns))?;
@@ -132,7 +136,7 @@ mod tests {
     use super::*;
 
     fn decoded(row: &Row, columns: &mut Arc<[Arc<str>]>) -> Row {
-        decode(&encode(row), columns).unwrap()
+        decode(&encode(row, |_| false), columns).unwrap()
     }
 
     #[test]
@@ -149,6 +153,16 @@ mod tests {
             .into(),
         };
         assert_eq!(decoded(&row, &mut [].into()), row);
+    }
+
+    #[test]
+    fn secrets_are_masked_where_there_are_any() {
+        let row = Row {
+            columns: ["id", "key", "other"].map(Into::into).into(),
+            values: [Value::Text("r1".into()), Value::Text("k".into()), Value::Text(String::new())].into(),
+        };
+        let encoded = encode(&row, |column| column != "id");
+        assert_eq!(encoded, r#"{"id":"r1","key":"***","other":""}"#);
     }
 
     #[test]

@@ -118,6 +118,11 @@ impl<A: Audience> HubHandle<A> {
         self.addr.do_send(NewEpoch(at));
     }
 
+    /// Nothing up to this change is told again: see [`HubState::expire`].
+    pub fn expire(&self, through: Seq) {
+        self.addr.do_send(Expire(through));
+    }
+
     /// Other bounds from now on.
     pub fn set_limits(&self, limits: SubscriptionLimits) {
         self.addr.do_send(SetLimits(limits));
@@ -319,6 +324,18 @@ impl<A: Audience> Handler<NewEpoch> for Hub<A> {
 
 #[derive(Message)]
 #[rtype(result = "()")]
+struct Expire(Seq);
+
+impl<A: Audience> Handler<Expire> for Hub<A> {
+    type Result = ();
+
+    fn handle(&mut self, Expire(through): Expire, ctx: &mut Context<Self>) {
+        self.act(ctx, |state| state.expire(through));
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
 struct SetLimits(SubscriptionLimits);
 
 impl<A: Audience> Handler<SetLimits> for Hub<A> {
@@ -336,8 +353,8 @@ struct Refresh<C>(C, Seq);
 impl<A: Audience> Handler<Refresh<A::Caller>> for Hub<A> {
     type Result = ();
 
-    fn handle(&mut self, Refresh(caller, as_of): Refresh<A::Caller>, _: &mut Context<Self>) {
-        self.state.borrow_mut().refresh(caller, as_of);
+    fn handle(&mut self, Refresh(caller, as_of): Refresh<A::Caller>, ctx: &mut Context<Self>) {
+        self.act(ctx, |state| state.refresh(caller, as_of));
     }
 }
 

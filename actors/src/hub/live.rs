@@ -1,23 +1,29 @@
 //! Live queries: a page of what there is, and then what becomes of it.
 //!
-//! A topic may ask for the changes of a query ([`Liveness::Changes`]): its client is given a snapshot, read at a position of
-//! its own, and goes over to the live stream from there as a client does that comes back. Or it asks for a window, the
-//! first so many in some order ([`Liveness::Window`]): after each commit that concerns it the window is read anew, once for
-//! all who hold the same one, and each client is told what is another than what it was told before. Meanwhile nobody
-//! else waits; what is committed while a window is read makes it be read once more.
+//! A topic may ask for the changes of a query ([`Liveness::Changes`]): its clients are given a page, read at a position of
+//! its own, and what was committed since, in one turn of the hub; from then on they hear of changes like others. Or it
+//! asks for a window, the first so many in some order ([`Liveness::Window`]): after each commit that concerns it the
+//! window is read anew, and each client is told what is another than what it was told before. Nobody else waits.
+//!
+//! What is read is read once for all who ask for the same text as the same caller ([`Query`]), and never twice at a time:
+//! what is asked for while it is being read is read once more afterwards. Reads are numbered. A client that begins, or
+//! becomes another caller, waits for a read that has not begun yet: what was read before may show what is not for it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 
 use super::post::Post;
-use super::replay::Replay;
-use super::state::{Done, HubState, Turn};
-use super::{Audience, ClientKey, InterestId};
+use super::roster::Roster;
+use super::state::{Deciding, Done, HubState, Turn};
+use super::{Audience, ClientKey, Decided, Decision};
 use crate::wire::Frames;
-use crate::{Change, Seq};
+use crate::{Change, Commit, Seq};
+
+/// Reads that a hub has under way at a time, so that others find a Reader too. What else is to be read waits.
+const READS: usize = 4;
 
 /// What a topic asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,44 +31,114 @@ pub enum Liveness {
     /// Events of records.
     #[default]
     Events,
-    /// A snapshot, and the changes of a query's result.
+    /// A page, and the changes of a query's result.
     Changes,
-    /// A snapshot, and the changes of the first so many of it.
+    /// A page, and the changes of the first so many of it.
     Window,
 }
 
 /// The answer of [`Audience::snapshot`].
-pub struct Snapshot {
+pub enum Snapshot {
+    Page(Page),
+    /// It cannot be read, now or later. What its clients are told, as the last word: a JSON object on a single line.
+    Refused(Bytes),
+    /// It could not be read this time.
+    Failed,
+}
+
+/// A page of a live query.
+pub struct Page {
     /// The last change that the page knows of.
     pub at: Seq,
     /// What a client sees that has seen nothing yet: a JSON object on a single line.
     pub payload: Bytes,
-    /// The records of a window, in their order, each with its id; none where the page could not be read.
-    pub items: Option<Vec<(Arc<str>, Bytes)>>,
+    /// The records of a window, in their order, each with its id.
+    pub items: Vec<(Arc<str>, Bytes)>,
 }
 
-/// Stands where a client's live topic begins that has no snapshot yet: after everything.
+/// What is read: a topic's text, as which record asks for it; guests are none.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Query {
+    pub(super) text: Arc<str>,
+    pub(super) caller: Option<(Box<str>, Box<str>)>,
+}
+
+/// Stands where a client's live topic begins that has no page yet: after everything.
 pub(super) const PENDING: Seq = Seq(u64::MAX);
 
-/// The windows of a hub.
+/// The live queries of a hub.
 #[derive(Default)]
-pub(super) struct Windows {
-    /// What each client was told last, by the texts of its topics.
-    shown: HashMap<ClientKey, HashMap<Arc<str>, Shown>>,
-    /// Windows that are being read; true if they must be read once more.
-    reading: HashMap<InterestId, bool>,
+pub(super) struct Live {
+    /// What each client was told, by the texts of its topics.
+    told: HashMap<ClientKey, HashMap<Arc<str>, Told>>,
+    reads: HashMap<Query, Read>,
+    /// In the order in which they are to be read.
+    due: VecDeque<Query>,
+    under_way: usize,
+    /// Could not be read; to be tried again with the next tick.
+    late: Vec<Query>,
+    /// The number of the read that began last.
+    last: u64,
+}
+
+/// What a client was told of a live query.
+enum Told {
+    /// Nothing yet; it waits for this read or a later one.
+    Nothing(u64),
+    /// Its page; it hears of changes.
+    Page,
+    /// A window, as it was then.
+    Window(Shown),
+    /// That it cannot be read; nothing follows.
+    Error,
 }
 
 type Shown = Arc<Vec<(Arc<str>, Bytes)>>;
 
-impl Windows {
+enum Read {
+    Due,
+    UnderWay,
+    /// It is under way, and to be read once more.
+    Stale,
+}
+
+/// A page that was read, in a turn of its own.
+pub(super) struct Beginning<A: Audience> {
+    query: Query,
+    number: u64,
+    page: Page,
+    /// Those who wait for it.
+    roster: Roster<A>,
+}
+
+impl Live {
     pub(super) fn forget(&mut self, client: ClientKey) {
-        self.shown.remove(&client);
+        self.told.remove(&client);
+    }
+
+    fn told(&self, client: ClientKey, text: &str) -> Option<&Told> {
+        self.told.get(&client)?.get(text)
+    }
+
+    fn tell(&mut self, client: ClientKey, text: &Arc<str>, told: Told) {
+        self.told.entry(client).or_default().insert(text.clone(), told);
+    }
+
+    /// Whether a client waits for this read.
+    fn awaits(&self, client: ClientKey, text: &str, number: u64) -> bool {
+        matches!(self.told(client, text), Some(Told::Nothing(first)) if *first <= number)
     }
 
     #[cfg(test)]
-    pub(super) fn is_empty(&self) -> bool {
-        self.shown.is_empty()
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.reads.is_empty() && self.due.is_empty() && self.late.is_empty() && self.under_way == 0
+    }
+
+    /// Nothing is kept of those who have gone.
+    #[cfg(test)]
+    pub(super) fn is_tidy<A: Audience>(&self, roster: &Roster<A>) -> bool {
+        self.is_at_rest()
+            && self.told.iter().all(|(key, told)| !told.is_empty() && told.len() == roster.live_texts(*key).len())
     }
 }
 
@@ -72,131 +148,228 @@ impl<A: Audience> HubState<A> {
         texts.into_iter().partition(|text| self.audience.liveness(text) != Liveness::Events)
     }
 
+    /// How many of these texts are live queries.
+    pub(super) fn live_among(&self, texts: &[String]) -> usize {
+        texts.iter().filter(|text| self.audience.liveness(text) != Liveness::Events).count()
+    }
+
     /// A client has other topics than before: begins with the live ones among the new.
     pub(super) fn begin_live(&mut self, client: ClientKey, held: &[String]) {
-        let texts = self.roster.texts(client);
-        if let Some(shown) = self.windows.shown.get_mut(&client) {
-            shown.retain(|text, _| texts.iter().any(|own| **own == **text));
+        let texts = self.roster.live_texts(client);
+        if let Some(told) = self.live.told.get_mut(&client) {
+            told.retain(|text, _| texts.contains(text));
+            if told.is_empty() {
+                self.live.told.remove(&client);
+            }
         }
-        let (live, _) = self.part_live(texts);
-        for text in live.iter().filter(|text| !held.contains(text)) {
+        for text in texts.iter().filter(|text| !held.iter().any(|own| *own == ***text)) {
             self.restart_live(client, text);
         }
     }
 
     /// What a client sees of its live queries may be another than it was told.
     pub(super) fn restart_all_live(&mut self, client: ClientKey) {
-        let (live, _) = self.part_live(self.roster.texts(client));
-        for text in &live {
-            self.restart_live(client, text);
+        for text in self.roster.live_texts(client) {
+            self.restart_live(client, &text);
         }
     }
 
-    fn restart_live(&mut self, client: ClientKey, text: &str) {
+    fn restart_live(&mut self, client: ClientKey, text: &Arc<str>) {
         self.roster.set_from(client, text, PENDING);
-        match self.audience.liveness(text) {
-            Liveness::Events => {}
-            Liveness::Changes => self.ask_snapshot(client, text),
-            Liveness::Window => {
-                if let Some(interest) = self.roster.interest(client, text) {
-                    self.read_window(interest);
-                }
-            }
+        self.live.tell(client, text, Told::Nothing(self.live.last + 1));
+        if let Some(query) = self.roster.query(client, text) {
+            self.read(query);
         }
-    }
-
-    fn ask_snapshot(&mut self, client: ClientKey, text: &str) {
-        let Some(caller) = self.roster.client(client).and_then(|client| self.roster.caller_of(client)) else { return };
-        let (snapshot, text) = (self.audience.snapshot(text, caller), Arc::from(text));
-        let work = snapshot.map(move |snapshot| Done::Snapshot(client, text, snapshot));
-        self.effects.work.push(work.boxed_local());
-    }
-
-    /// A snapshot came: what was committed since is told after it, as a replay that is nearly over.
-    pub(super) fn snapshot_read(&mut self, key: ClientKey, text: &Arc<str>, snapshot: Snapshot) {
-        if self.roster.from(key, text) != Some(PENDING) {
-            return;
-        }
-        if snapshot.items.is_none() {
-            // Why there is none; nothing follows.
-            return self.tell(key, text, &[snapshot.payload]);
-        }
-        let present = snapshot.at >= self.delivered;
-        if !present && (self.replays.iter().any(|replay| replay.has(key)) || self.recent.since(snapshot.at).is_none()) {
-            // One thing after the other, or it took too long.
-            return self.ask_snapshot(key, text);
-        }
-        self.tell(key, text, &[snapshot.payload]);
-        let Some(client) = self.roster.client(key) else { return };
-        if present {
-            self.roster.set_from(key, text, snapshot.at);
-            return;
-        }
-        let (subscription, data) = (client.subscription.clone(), client.data.clone());
-        let caller = self.roster.caller_of(client).cloned().unwrap_or_default();
-        self.roster.drop_topic(key, text);
-        let mut replay = Replay::new(self.next_replay(), snapshot.at);
-        replay.roster.adopt(&self.audience, subscription, data, caller);
-        replay.roster.set_topics(&self.audience, key, &[text.to_string()], snapshot.at);
-        self.turns.push_back(Turn::Join(replay.id));
-        self.replays.push(replay);
     }
 
     /// Windows that a commit concerns are read anew.
     pub(super) fn touch_windows(&mut self, changes: &[Change]) {
-        for interest in self.roster.windows(changes) {
-            self.read_window(interest);
+        for query in self.roster.windows(changes) {
+            self.read(query);
         }
     }
 
-    fn read_window(&mut self, interest: InterestId) {
-        if let Some(again) = self.windows.reading.get_mut(&interest) {
-            *again = true;
-            return;
+    /// What could not be read is tried again.
+    pub(super) fn retry_reads(&mut self) {
+        for query in std::mem::take(&mut self.live.late) {
+            self.read(query);
         }
-        let Some((text, caller)) = self.roster.asked(interest) else { return };
-        let window = self.audience.snapshot(text, caller);
-        self.windows.reading.insert(interest, false);
-        self.effects.work.push(window.map(move |window| Done::Window(interest, window)).boxed_local());
+    }
+
+    /// Somebody wants to know how a query is from now on.
+    fn read(&mut self, query: Query) {
+        match self.live.reads.get_mut(&query) {
+            Some(Read::Due) => {}
+            Some(read) => *read = Read::Stale,
+            None => {
+                self.live.reads.insert(query.clone(), Read::Due);
+                self.live.due.push_back(query);
+            }
+        }
+    }
+
+    /// Begins to read what is due, as far as it may.
+    pub(super) fn begin_reads(&mut self) {
+        while self.live.under_way < READS {
+            let Some(query) = self.live.due.pop_front() else { return };
+            let asked = self.roster.asked(&query);
+            let Some((caller, whole)) = asked.and_then(|(_, caller, members)| {
+                let told = members.keys().filter_map(|key| self.live.told(*key, &query.text));
+                // The whole page is for those who have nothing yet.
+                let wanted = told.filter_map(|told| match told {
+                    Told::Nothing(_) => Some(true),
+                    Told::Window(_) => Some(false),
+                    Told::Page | Told::Error => None,
+                });
+                Some((caller, wanted.max()?))
+            }) else {
+                self.live.reads.remove(&query);
+                continue;
+            };
+            self.live.last += 1;
+            self.live.under_way += 1;
+            let (number, snapshot) = (self.live.last, self.audience.snapshot(&query.text, caller, whole));
+            self.live.reads.insert(query.clone(), Read::UnderWay);
+            let work = snapshot.map(move |snapshot| Done::Snapshot(query, number, snapshot));
+            self.effects.work.push(work.boxed_local());
+        }
+    }
+
+    /// A read is over.
+    pub(super) fn snapshot_read(&mut self, query: Query, number: u64, snapshot: Snapshot) {
+        self.live.under_way -= 1;
+        let read = self.live.reads.remove(&query);
+        let liveness = self.roster.asked(&query).map(|(liveness, ..)| liveness);
+        match (snapshot, liveness) {
+            (_, None | Some(Liveness::Events)) => {}
+            (Snapshot::Failed, _) => self.live.late.push(query.clone()),
+            (Snapshot::Refused(payload), _) => self.refuse(&query, number, &payload),
+            (Snapshot::Page(page), Some(Liveness::Window)) => self.show_window(&query, number, page),
+            (Snapshot::Page(page), Some(Liveness::Changes)) => {
+                self.turns.push_back(Turn::Begin(query.clone(), number, page));
+            }
+        }
+        if matches!(read, Some(Read::Stale)) {
+            self.read(query);
+        }
+    }
+
+    /// Those who wait for a read.
+    fn waiting(&self, query: &Query, number: u64) -> HashSet<ClientKey> {
+        let members = self.roster.asked(query).map(|(_, _, members)| members);
+        let keys = members.into_iter().flat_map(|members| members.keys().copied());
+        keys.filter(|key| self.live.awaits(*key, &query.text, number)).collect()
+    }
+
+    /// A query cannot be read: whoever holds it is told so, and it is not read again for them.
+    fn refuse(&mut self, query: &Query, number: u64, payload: &Bytes) {
+        let Some((_, _, members)) = self.roster.asked(query) else { return };
+        let keys = members.keys().copied().filter(|key| match self.live.told(*key, &query.text) {
+            Some(Told::Nothing(first)) => *first <= number,
+            Some(Told::Window(_)) => true,
+            Some(Told::Page | Told::Error) | None => false,
+        });
+        let keys: Vec<ClientKey> = keys.collect();
+        for key in &keys {
+            self.live.tell(*key, &query.text, Told::Error);
+        }
+        self.tell(&query.text, &keys, std::slice::from_ref(payload));
     }
 
     /// A window was read: each of its clients is told what is new to it.
-    pub(super) fn window_read(&mut self, interest: InterestId, window: Snapshot) {
-        let again = self.windows.reading.remove(&interest).unwrap_or(false);
-        let Some((text, members)) = self.roster.members(interest) else { return };
-        let (text, keys): (Arc<str>, Vec<ClientKey>) = (text.clone(), members.keys().copied().collect());
-        let items = window.items.map(Arc::new);
+    fn show_window(&mut self, query: &Query, number: u64, page: Page) {
+        let Some((_, _, members)) = self.roster.asked(query) else { return };
+        let keys: Vec<ClientKey> = members.keys().copied().collect();
+        let items = Arc::new(page.items);
+        // Nearly always all of them know the same, and are told the same.
+        let mut groups: Vec<(Option<Shown>, Vec<ClientKey>)> = Vec::new();
         for key in keys {
-            let shown = self.windows.shown.entry(key).or_default();
-            let before = match &items {
-                Some(items) => shown.insert(text.clone(), items.clone()),
-                None => shown.remove(&text),
+            let before = match self.live.told(key, &query.text) {
+                Some(Told::Nothing(first)) if *first <= number => None,
+                Some(Told::Window(before)) => Some(before.clone()),
+                _ => continue,
             };
-            match (before, &items) {
-                (Some(before), Some(after)) => {
-                    let changes = self.audience.differences(&before, after);
-                    self.tell(key, &text, &changes);
-                }
-                _ => self.tell(key, &text, std::slice::from_ref(&window.payload)),
+            self.live.tell(key, &query.text, Told::Window(items.clone()));
+            let is_same = |known: &Option<Shown>| known.as_ref().map(Arc::as_ptr) == before.as_ref().map(Arc::as_ptr);
+            match groups.iter_mut().find(|(known, _)| is_same(known)) {
+                Some((_, keys)) => keys.push(key),
+                None => groups.push((before, vec![key])),
             }
         }
-        if again {
-            self.read_window(interest);
+        for (before, keys) in groups {
+            match before {
+                None => self.tell(&query.text, &keys, std::slice::from_ref(&page.payload)),
+                Some(before) => {
+                    let changes = self.audience.differences(&before, &items);
+                    self.tell(&query.text, &keys, &changes);
+                }
+            }
         }
     }
 
-    /// Tells one client something under one of its topics.
-    fn tell(&mut self, key: ClientKey, text: &str, payloads: &[Bytes]) {
-        let Some(client) = self.roster.client(key) else { return };
+    /// Tells clients something under one of their topics.
+    fn tell(&mut self, text: &str, keys: &[ClientKey], payloads: &[Bytes]) {
         self.turn += 1;
-        // Who is still being told of the past has not come to the present yet.
-        let replay = self.replays.iter().find(|replay| replay.has(key));
-        let at = replay.map_or(self.delivered, |replay| replay.at);
+        let mut frames: Vec<Frames> = payloads.iter().map(|_| Frames::default()).collect();
         let mut post =
             Post::new(&self.audience, &self.epoch, &self.limits, self.turn, &mut self.effects, &mut self.counts);
-        for payload in payloads {
-            post.event(&self.roster, &client.subscription, at, text, payload, &mut Frames::default());
+        for client in keys.iter().filter_map(|key| self.roster.client(*key)) {
+            for (payload, frames) in payloads.iter().zip(&mut frames) {
+                post.event(&self.roster, &client.subscription, self.delivered, text, payload, frames);
+            }
+        }
+        self.finish_cuts();
+    }
+
+    /// The turn of a page: what was committed since it was read is told after it.
+    pub(super) fn begin_query(&mut self, query: Query, number: u64, page: Page) {
+        let waiting = self.waiting(&query, number);
+        if waiting.is_empty() {
+            return;
+        }
+        // It took so long that memory does not reach back to it.
+        let Some(commit) = self.recent.since(page.at) else { return self.read(query) };
+        let mut roster = Roster::new();
+        for client in waiting.iter().filter_map(|key| self.roster.client(*key)) {
+            let caller = self.roster.caller_of(client).cloned().unwrap_or_default();
+            roster.adopt(&self.audience, client.subscription.clone(), client.data.clone(), caller);
+            roster.set_topics(&self.audience, client.subscription.key, &[query.text.to_string()], page.at);
+        }
+        let beginning = Beginning { query, number, page, roster };
+        if commit.changes.is_empty() {
+            return self.begun(beginning, &commit, Decided::default());
+        }
+        match self.audience.decide(&commit, beginning.roster.listeners()) {
+            Decision::Now(decided) => self.begun(beginning, &commit, decided),
+            Decision::Later(decision) => self.wait(Deciding::Begin(Box::new(beginning), commit), decision),
+        }
+    }
+
+    pub(super) fn begun(&mut self, beginning: Beginning<A>, commit: &Commit, decided: Decided) {
+        let Beginning { query, number, page, mut roster } = beginning;
+        // Who became somebody else meanwhile waits for another page.
+        let waiting = self.waiting(&query, number);
+        let keys: Vec<ClientKey> = roster.clients().map(|client| client.subscription.key).collect();
+        let (keys, gone): (Vec<ClientKey>, Vec<ClientKey>) = keys.into_iter().partition(|key| waiting.contains(key));
+        for key in gone {
+            roster.disconnect(key);
+        }
+        self.turn += 1;
+        let mut frames = Frames::default();
+        let mut post =
+            Post::new(&self.audience, &self.epoch, &self.limits, self.turn, &mut self.effects, &mut self.counts)
+                .late(self.delivered);
+        for client in roster.clients() {
+            post.event(&roster, &client.subscription, self.delivered, &query.text, &page.payload, &mut frames);
+        }
+        post.decided(&roster, commit, decided);
+        for key in keys {
+            self.live.tell(key, &query.text, Told::Page);
+            self.roster.set_from(key, &query.text, page.at.max(self.delivered));
         }
         self.finish_cuts();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,7 +35,7 @@ use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 
 pub use actor::{Hub, HubHandle, LocalHub};
-pub use live::{Liveness, Snapshot};
+pub use live::{Liveness, Page, Query, Snapshot};
 pub use replay::ReplayId;
 pub use roster::{Listener, Listeners, TopicListeners};
 pub use standing::Standing;
@@ -88,8 +88,8 @@ pub trait Audience: Sized + 'static {
         Liveness::Events
     }
 
-    /// The page of a live query, with the position that it was read at.
-    fn snapshot(&self, text: &str, caller: &Self::Caller) -> LocalBoxFuture<'static, Snapshot>;
+    /// The page of a live query, with the position that it was read at. Without `whole` only its records are asked for.
+    fn snapshot(&self, text: &str, caller: &Self::Caller, whole: bool) -> LocalBoxFuture<'static, Snapshot>;
 
     /// What to tell a client who knows the one state of a window and not the other.
     fn differences(&self, before: &[(Arc<str>, Bytes)], after: &[(Arc<str>, Bytes)]) -> Vec<Bytes>;
@@ -167,6 +167,8 @@ pub enum Refusal {
     OtherCaller,
     /// Together with those that it has.
     TooManyTopics,
+    /// The same of those that are live queries.
+    TooManyLive,
 }
 
 /// A subscription as its hub and its connection hold it.

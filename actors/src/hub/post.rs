@@ -22,8 +22,20 @@ pub(super) struct Post<'a, A: Audience> {
     limits: &'a SubscriptionLimits,
     turn: u64,
     inspects: bool,
+    positions: Positions,
     effects: &'a mut Effects,
     counts: &'a mut HubCounts,
+}
+
+/// Which positions frames tell.
+enum Positions {
+    /// Those of their changes; who is still being told of the past has not come to them yet.
+    Present,
+    /// Those of their changes.
+    Past,
+    /// This one: the changes up to it were told under other topics already. For who is still being told of the past as
+    /// above.
+    Late(Seq),
 }
 
 /// What one interest sees of a commit.
@@ -32,8 +44,8 @@ struct Share<'a> {
     members: &'a Members,
     /// Places in the list of deliveries.
     deliveries: Vec<usize>,
-    /// Those of its clients that are not told just this: another interest of the same commit concerns them too, or they came
-    /// in the middle of it.
+    /// Those of its clients that are not told just this: another interest of the same commit concerns them too, they came
+    /// in the middle of it, or they are at a position of their own.
     mixed: Vec<&'a Member>,
 }
 
@@ -46,7 +58,36 @@ impl<'a, A: Audience> Post<'a, A> {
         effects: &'a mut Effects,
         counts: &'a mut HubCounts,
     ) -> Post<'a, A> {
-        Post { audience, epoch, limits, turn, inspects: audience.inspects(), effects, counts }
+        let (inspects, positions) = (audience.inspects(), Positions::Present);
+        Post { audience, epoch, limits, turn, inspects, positions, effects, counts }
+    }
+
+    /// For a replay.
+    pub(super) fn of_past(self) -> Post<'a, A> {
+        Post { positions: Positions::Past, ..self }
+    }
+
+    /// For changes up to `at` that were told under other topics already.
+    pub(super) fn late(self, at: Seq) -> Post<'a, A> {
+        Post { positions: Positions::Late(at), ..self }
+    }
+
+    /// The position that a frame tells a client where its change has this one: everything up to it has been told.
+    fn position(&self, client: &Subscription, seq: Seq) -> Seq {
+        match self.positions {
+            Positions::Present | Positions::Late(_) if client.replaying.get() => client.told.get(),
+            Positions::Present | Positions::Past => seq,
+            Positions::Late(at) => at,
+        }
+    }
+
+    /// Whether a client may be told other positions than those of the changes.
+    fn is_elsewhere(&self, client: &Subscription) -> bool {
+        match self.positions {
+            Positions::Present => client.replaying.get(),
+            Positions::Past => false,
+            Positions::Late(_) => true,
+        }
     }
 
     /// `seq` is the last change that the frame tells of.
@@ -105,7 +146,7 @@ impl<'a, A: Audience> Post<'a, A> {
             };
             for member in concerned(share.members, commit) {
                 let subscription = &member.subscription;
-                if subscription.concerned.get() > 1 || member.from >= first {
+                if subscription.concerned.get() > 1 || member.from >= first || self.is_elsewhere(subscription) {
                     share.mixed.push(member);
                     any_mixed = true;
                     continue;
@@ -131,9 +172,10 @@ impl<'a, A: Audience> Post<'a, A> {
                     let (Some(share), Some(seq)) = (share(delivery), seq_of(commit, delivery)) else { continue };
                     let (mut last, mut other) = (Frames::default(), Frames::default());
                     for subscription in mixed(delivery) {
-                        let (frames, at) = ends.pick(subscription, place, seq, &mut last, &mut other);
+                        let (frames, seq) = ends.pick(subscription, place, seq, &mut last, &mut other);
+                        let at = self.position(subscription, seq);
                         let write = || self.write(subscription.wire, at, share.text, &delivery.payload);
-                        let frame = frames.get(subscription.wire, write);
+                        let frame = if at == seq { frames.get(subscription.wire, write) } else { write() };
                         self.push(subscription, frame, at);
                         self.counts.deliveries += 1;
                     }
@@ -169,16 +211,17 @@ impl<'a, A: Audience> Post<'a, A> {
         }
     }
 
-    /// One event for one client. `at`: what the client has been told of when it has this.
+    /// One event for one client. `seq`: where it belongs; `frames` are of those who are there.
     pub(super) fn event(
         &mut self,
         roster: &Roster<A>,
         subscription: &Rc<Subscription>,
-        at: Seq,
+        seq: Seq,
         text: &str,
         payload: &Bytes,
         frames: &mut Frames,
     ) {
+        let at = self.position(subscription, seq);
         let mut changed = None;
         if self.inspects
             && let Some(client) = roster.client(subscription.key)
@@ -192,6 +235,7 @@ impl<'a, A: Audience> Post<'a, A> {
         }
         let frame = match changed {
             Some((text, payload)) => self.write(subscription.wire, at, &text, &payload),
+            None if at != seq => self.write(subscription.wire, at, text, payload),
             None => frames.get(subscription.wire, || self.write(subscription.wire, at, text, payload)),
         };
         self.push(subscription, frame, at);

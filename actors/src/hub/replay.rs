@@ -13,7 +13,7 @@ use futures_util::FutureExt;
 use super::post::Post;
 use super::recent::Recent;
 use super::roster::{Client, Roster};
-use super::state::{Done, HubState, Turn};
+use super::state::{Deciding, Done, HubState, Turn};
 use super::topics::{SetTopics, Since};
 use super::{Audience, ClientKey, Decided, Decision, Fetched};
 use crate::subscription::Ending;
@@ -83,6 +83,7 @@ impl<A: Audience> HubState<A> {
         let (subscription, data) = (client.subscription.clone(), client.data.clone());
         let caller = self.roster.caller_of(client).cloned().unwrap_or_default();
         subscription.told.set(seq);
+        subscription.replaying.set(true);
         self.counts.replays += 1;
         let id = match self.replays.iter().find(|replay| replay.fresh && replay.at == seq) {
             Some(replay) => replay.id,
@@ -200,9 +201,33 @@ impl<A: Audience> HubState<A> {
         replay.at = page.last;
         self.turn += 1;
         let mut post =
-            Post::new(&self.audience, &self.epoch, &self.limits, self.turn, &mut self.effects, &mut self.counts);
+            Post::new(&self.audience, &self.epoch, &self.limits, self.turn, &mut self.effects, &mut self.counts)
+                .of_past();
         post.decided(&replay.roster, page, decided);
         self.finish_cuts();
+    }
+
+    /// The last stretch of a replay, as a turn: what it decides is still the present when it is delivered.
+    pub(super) fn begin_join(&mut self, id: ReplayId) {
+        let Some(replay) = self.replays.iter_mut().find(|replay| replay.id == id) else { return };
+        if replay.roster.client_count() == 0 {
+            return self.join(id);
+        }
+        match self.recent.since(replay.at) {
+            // It went on too long, and the present is out of sight again.
+            None => self.advance(id),
+            Some(commit) if commit.changes.is_empty() => self.join(id),
+            Some(commit) => match self.audience.decide(&commit, replay.roster.listeners()) {
+                Decision::Now(decided) => {
+                    self.deliver_page(id, &commit, decided);
+                    self.join(id);
+                }
+                Decision::Later(decision) => {
+                    let moves = replay.roster.moves;
+                    self.wait(Deciding::Join(id, commit, moves), decision)
+                }
+            },
+        }
     }
 
     /// The clients of a replay go over to the live stream.
@@ -211,6 +236,7 @@ impl<A: Audience> HubState<A> {
         let replay = self.replays.swap_remove(place);
         for client in replay.roster.clients() {
             let key = client.subscription.key;
+            client.subscription.replaying.set(false);
             let mut texts = self.roster.texts(key);
             texts.extend(replay.roster.texts(key));
             self.roster.set_topics(&self.audience, key, &texts, self.delivered);
@@ -240,6 +266,19 @@ impl<A: Audience> HubState<A> {
         }
         self.reset(guests, Reset::Epoch);
         self.send_away(others);
+    }
+
+    /// The past is over, and so are the replays that are not yet through it.
+    pub(super) fn expire_past(&mut self, through: Seq) {
+        self.recent = Recent::after(self.delivered.max(through));
+        let late = self.replays.iter().filter(|replay| replay.at < self.delivered);
+        let late: Vec<ReplayId> = late.map(|replay| replay.id).collect();
+        for id in late {
+            let clients = self.replay(id).into_iter().flat_map(|replay| replay.roster.clients());
+            let keys: Vec<ClientKey> = clients.map(|client| client.subscription.key).collect();
+            self.join(id);
+            self.reset(keys, Reset::Expired);
+        }
     }
 
     /// Ends the streams of clients after a last word: to read anew. What waited is of the history that ended.

@@ -1,9 +1,14 @@
 //! Who is connected, as whom, and to what they listen.
 
+mod listeners;
+mod live;
+
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+
+pub use listeners::{Listener, Listeners, TopicListeners};
 
 use super::live::{Liveness, PENDING};
 use super::standing::Standings;
@@ -20,9 +25,6 @@ pub(super) struct CallerKey(u64);
 pub(super) struct TopicKey(u64);
 
 const GUEST: CallerKey = CallerKey(0);
-
-/// Callers of a topic below which it is as cheap to ask for each as to keep them sorted.
-const FEW: usize = if cfg!(test) { 2 } else { 16 };
 
 #[cfg(test)]
 impl CallerKey {
@@ -98,77 +100,6 @@ pub(super) struct Member {
     pub(super) from: Seq,
 }
 
-/// One interest, as the domain judges it.
-pub struct Listener<'a, A: Audience> {
-    pub interest: InterestId,
-    pub topic: &'a A::Topic,
-    pub caller: &'a A::Caller,
-}
-
-/// Those who listen on a hub.
-pub struct Listeners<'a, A: Audience>(&'a Roster<A>);
-
-impl<'a, A: Audience> Listeners<'a, A> {
-    /// The interests that a change concerns by its topics.
-    pub fn of(&self, change: &Change) -> impl Iterator<Item = Listener<'a, A>> + use<'a, A> {
-        self.topics(change).flat_map(|topic| topic.all())
-    }
-
-    /// The same by topic.
-    pub fn topics(&self, change: &Change) -> impl Iterator<Item = TopicListeners<'a, A>> + use<'a, A> {
-        let roster = self.0;
-        let topics = roster.index.concerned(change).filter_map(|key| roster.topics.get(&key));
-        // Windows are read anew, whoever may see the change.
-        let topics = topics.filter(|topic| topic.liveness != Liveness::Window);
-        topics.map(move |topic| TopicListeners { roster, topic })
-    }
-}
-
-/// Those who listen to one topic.
-pub struct TopicListeners<'a, A: Audience> {
-    roster: &'a Roster<A>,
-    topic: &'a Topic<A>,
-}
-
-impl<'a, A: Audience> TopicListeners<'a, A> {
-    pub fn topic(&self) -> &'a A::Topic {
-        &self.topic.parsed
-    }
-
-    pub fn all(&self) -> impl Iterator<Item = Listener<'a, A>> + use<'a, A> {
-        let (roster, topic) = (self.roster, self.topic);
-        topic.interests.keys().filter_map(move |caller| roster.listener(topic, *caller))
-    }
-
-    /// Shows each group of listeners whom the index does not tell apart: all of them, or those who stand at one of the
-    /// values and those who stand at none. Few listeners are not sorted: each is then a group, whatever the values.
-    pub fn groups(
-        &self,
-        audience: &A,
-        index: &A::Index,
-        values: Option<&[&str]>,
-        mut show: impl FnMut(&mut dyn Iterator<Item = Listener<'a, A>>),
-    ) {
-        let (roster, topic) = (self.roster, self.topic);
-        let mut standings = topic.standings.borrow_mut();
-        if standings.is_none() && topic.interests.len() <= FEW {
-            self.all().for_each(|listener| show(&mut std::iter::once(listener)));
-            return;
-        }
-        let standings = match &mut *standings {
-            Some(standings) if standings.is_by(index) => standings,
-            other => other.insert(Standings::new(index.clone(), topic.interests.keys().copied())),
-        };
-        standings.sort(|caller| {
-            let listener = roster.listener(topic, caller)?;
-            Some(audience.standing(index, listener.caller))
-        });
-        for group in standings.groups(values) {
-            show(&mut group.iter().filter_map(|caller| roster.listener(topic, *caller)));
-        }
-    }
-}
-
 impl<C> Entry<C> {
     fn new(caller: C, identity: Option<(Box<str>, Box<str>)>) -> Entry<C> {
         Entry { caller, clients: 0, identity, seen: Seq::ZERO, topics: Vec::new() }
@@ -194,16 +125,6 @@ impl<A: Audience> Roster<A> {
     fn next_key(&mut self) -> u64 {
         self.last_key += 1;
         self.last_key
-    }
-
-    pub(super) fn listeners(&self) -> Listeners<'_, A> {
-        Listeners(self)
-    }
-
-    fn listener<'a>(&'a self, topic: &'a Topic<A>, caller: CallerKey) -> Option<Listener<'a, A>> {
-        let interest = topic.interests.get(&caller)?;
-        let caller = &self.callers.get(&caller)?.caller;
-        Some(Listener { interest: interest.id, topic: &topic.parsed, caller })
     }
 
     pub(super) fn clients(&self) -> impl Iterator<Item = &Client<A>> {
@@ -322,44 +243,6 @@ impl<A: Audience> Roster<A> {
         topic.zip(self.clients.get(&key)).is_some_and(|(topic, client)| client.topics.contains(topic))
     }
 
-    /// After which change a client's topic begins; none if it has no such topic.
-    pub(super) fn from(&self, key: ClientKey, text: &str) -> Option<Seq> {
-        let member = self.topics.get(self.texts.get(text)?)?.interests.get(&self.clients.get(&key)?.caller)?;
-        member.members.get(&key).map(|member| member.from)
-    }
-
-    pub(super) fn set_from(&mut self, key: ClientKey, text: &str, from: Seq) {
-        let Some(client) = self.clients.get(&key) else { return };
-        let topic = self.texts.get(text).and_then(|topic| self.topics.get_mut(topic));
-        let interest = topic.and_then(|topic| topic.interests.get_mut(&client.caller));
-        if let Some(member) = interest.and_then(|interest| interest.members.get_mut(&key)) {
-            member.from = from;
-        }
-    }
-
-    /// The interest that stands for a client's topic.
-    pub(super) fn interest(&self, key: ClientKey, text: &str) -> Option<InterestId> {
-        let topic = self.topics.get(self.texts.get(text)?)?;
-        topic.interests.get(&self.clients.get(&key)?.caller).map(|interest| interest.id)
-    }
-
-    /// Text and caller of an interest.
-    pub(super) fn asked(&self, interest: InterestId) -> Option<(&Arc<str>, &A::Caller)> {
-        let (topic, caller) = self.interests.get(&interest)?;
-        Some((&self.topics.get(topic)?.text, &self.callers.get(caller)?.caller))
-    }
-
-    /// The windows that changes concern.
-    pub(super) fn windows(&self, changes: &[Change]) -> HashSet<InterestId> {
-        if self.live == 0 {
-            return HashSet::new();
-        }
-        let topics = changes.iter().flat_map(|change| self.index.concerned(change));
-        let topics = topics.filter_map(|key| self.topics.get(&key));
-        let windows = topics.filter(|topic| topic.liveness == Liveness::Window);
-        windows.flat_map(|topic| topic.interests.values().map(|interest| interest.id)).collect()
-    }
-
     /// The clients of a caller.
     pub(super) fn clients_of(&self, caller: CallerKey) -> Vec<ClientKey> {
         self.clients.iter().filter(|(_, client)| client.caller == caller).map(|(key, _)| *key).collect()
@@ -422,20 +305,18 @@ impl<A: Audience> Roster<A> {
     }
 
     /// A caller who is known here had these values after the change `as_of`, or later: they count unless a later change
-    /// was seen here.
-    pub(super) fn refresh_known(&mut self, audience: &A, caller: A::Caller, as_of: Seq) {
-        let Some(key) = self.caller_key(audience, &caller).filter(|key| *key != GUEST) else { return };
-        if let Some(entry) = self.callers.get_mut(&key).filter(|entry| entry.seen <= as_of) {
-            entry.caller = caller;
-            self.stands_anew(key);
-        }
+    /// was seen here. Whose values they are now, if they count.
+    pub(super) fn refresh_known(&mut self, audience: &A, caller: A::Caller, as_of: Seq) -> Option<CallerKey> {
+        let key = self.caller_key(audience, &caller).filter(|key| *key != GUEST)?;
+        let entry = self.callers.get_mut(&key).filter(|entry| entry.seen <= as_of)?;
+        entry.caller = caller;
+        self.stands_anew(key);
+        Some(key)
     }
 
     /// All clients of a caller act as guests from now on.
     pub(super) fn demote_all(&mut self, caller: CallerKey) {
-        let keys: Vec<ClientKey> =
-            self.clients.iter().filter(|(_, client)| client.caller == caller).map(|(key, _)| *key).collect();
-        for key in keys {
+        for key in self.clients_of(caller) {
             self.demote(key);
         }
     }

@@ -1,6 +1,8 @@
-//! Seeded simulations: a hub and its clients through any order of commits, subscriptions, stalls, cuts, late decisions,
-//! returns, restarts and new histories, beside a simple model of what each client must be told. A failing run repeats by
-//! its seed: `HEADWATER_SEED=… cargo test -p headwater-actors simulation`.
+//! Seeded simulations: a hub and its clients through any order of commits, subscriptions, live queries, stalls, cuts, late
+//! decisions, returns, restarts, new histories and expired ones, beside a simple model of what each client must be told. A
+//! failing run repeats by its seed: `HEADWATER_SEED=… cargo test -p headwater-actors simulation`.
+
+mod client;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -11,24 +13,24 @@ use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use serde_json::Value as Json;
+
+use client::{Client, Place, Story, position};
 
 use super::replay::ReplayId;
 use super::state::{Done, Effects, HubState};
 use super::testing::{Counter, Lines, User, World, change, commit};
 use super::topics::{SetTopics, Since, Ticket, Topics};
 use super::{ClientKey, Refusal};
-use crate::subscription::{Ending, Subscription, SubscriptionLimits};
-use crate::topic::topic_of;
+use crate::subscription::{Ending, SubscriptionLimits};
 use crate::{Change, Commit, Position, Seq};
 
 const LIMITS: SubscriptionLimits =
-    SubscriptionLimits { bytes: 1_500, topics: 10, keep_alive: 5, stall: 4, idle: None, lifetime: None };
+    SubscriptionLimits { bytes: 1_500, topics: 10, live: 10, keep_alive: 5, stall: 4, idle: None, lifetime: None };
 const SCHEDULES: u64 = 10_000;
 const STEPS: usize = 120;
 const HELLO: &str = "hello\n\n";
 const RECORDS: [&str; 3] = ["r1", "r2", "r3"];
-const TEXTS: [&str; 10] = [
+const TEXTS: [&str; 16] = [
     "posts/*",
     "pbc_posts/*?options=1",
     "posts/r1",
@@ -39,6 +41,12 @@ const TEXTS: [&str; 10] = [
     "secret/r3",
     "users",
     "chat/1",
+    "posts/*?live",
+    "secret/*?live",
+    "notes/r2?live",
+    "posts/*?window",
+    "secret/*?window",
+    "notes/*?broken",
 ];
 
 /// What was put into the hub and takes its turn there.
@@ -47,145 +55,7 @@ enum Input {
     SetTopics { ticket: Ticket, client: ClientKey, texts: Vec<String>, user: String, from: u64, since: Option<Place> },
     Revoke,
     Epoch(Place),
-}
-
-/// A position that sorts: the number of the history, and that of the change.
-type Place = (usize, u64);
-
-fn position((epoch, seq): Place) -> Position {
-    Position { epoch: format!("epoch{epoch:03}").parse().unwrap(), seq: Seq(seq) }
-}
-
-fn place(text: &str) -> Place {
-    let position: Position = text.parse().unwrap();
-    (position.epoch.as_str()[5..].parse().unwrap(), position.seq.0)
-}
-
-/// An event: its change, and the text of the subscription that it came for.
-type Told = (Place, String);
-
-/// One client, and what it must be told.
-struct Client {
-    subscription: Rc<Subscription>,
-    user: String,
-    /// Its texts, each with the number after which it counts.
-    texts: BTreeMap<String, u64>,
-    expected: Vec<Told>,
-    /// Of what is expected, what may be withheld: its user became a guest while it was being told.
-    optional: Vec<Told>,
-    /// It came back with a position.
-    resumed: bool,
-    /// It named a position when it was told more already: what it missed of its new topics comes after that.
-    went_back: bool,
-    received: String,
-    stalled: bool,
-}
-
-/// What a client has received.
-#[derive(Default)]
-struct Story {
-    /// The events after the last reset.
-    events: Vec<Told>,
-    before: Vec<Told>,
-    reset: Option<(Place, String)>,
-    /// The last `id:`.
-    position: Option<Place>,
-}
-
-impl Client {
-    /// Reads at most so many bytes.
-    fn take(&mut self, max: usize) {
-        let mut taken = Vec::new();
-        let _ = self.subscription.state.borrow_mut().write(|pieces| {
-            let before = taken.len();
-            taken.extend(pieces.iter().flat_map(|piece| piece.iter()).take(max - before));
-            if taken.len() == before { Err(std::io::ErrorKind::WouldBlock.into()) } else { Ok(taken.len() - before) }
-        });
-        self.received.push_str(std::str::from_utf8(&taken).unwrap());
-    }
-
-    /// Whole events that were received so far.
-    fn story(&self) -> Story {
-        let body = self.received.strip_prefix(HELLO).unwrap_or_default();
-        let whole = body.rfind("\n\n").map_or("", |end| &body[..end + 2]);
-        let mut story = Story::default();
-        for event in whole.split_terminator("\n\n") {
-            let mut lines = event.lines().filter(|line| *line != ":");
-            let id = place(lines.next().unwrap().strip_prefix("id:").unwrap());
-            let name = lines.next().unwrap().strip_prefix("event:").unwrap().to_owned();
-            let data: Json = serde_json::from_str(lines.next().unwrap().strip_prefix("data:").unwrap()).unwrap();
-            assert!(
-                self.went_back || story.position.is_none_or(|last| last <= id),
-                "back from {:?} to {id:?}",
-                story.position
-            );
-            story.position = Some(id);
-            if name == "RESET" {
-                story.before.append(&mut story.events);
-                story.reset = Some((id, data["reason"].as_str().unwrap().to_owned()));
-                continue;
-            }
-            let seq = data["seq"].as_u64().unwrap_or(id.1);
-            assert!(id.1 == seq || id.1 + 1 == seq, "{event}");
-            // Messages that are no changes are told to those who come back at the place where they are.
-            if !(self.resumed && name == "chat/1") {
-                story.events.push(((id.0, seq), name));
-            }
-        }
-        story
-    }
-
-    /// What was received is a beginning of what was expected; the events of one change may come in any order.
-    fn check(&self, all: bool) {
-        let Story { events, before, reset, .. } = self.story();
-        let told = [&before[..], &events[..]].concat();
-        assert!(self.went_back || told.is_sorted_by_key(|(place, _)| *place), "out of order: {told:?}");
-        assert!(told.iter().all(|event| self.expected.contains(event)), "{told:?} of {:?}", self.expected);
-        let canonical = |events: &[Told], last: Option<Place>| {
-            let counts = |event: &&Told| {
-                reset.as_ref().is_none_or(|(at, _)| event.0 > *at)
-                    && last.is_none_or(|last| event.0 < last)
-                    && (!self.optional.contains(event) || told.contains(event))
-            };
-            let mut events: Vec<Told> = events.iter().filter(counts).cloned().collect();
-            events.sort();
-            events
-        };
-        if self.went_back && !all {
-            return;
-        }
-        // Where the client was cut off, the last change may be told in part.
-        let last = if all { None } else { Some(events.last().map_or((0, 0), |(place, _)| *place)) };
-        assert_eq!(canonical(&events, last), canonical(&self.expected, last), "{reset:?}");
-    }
-
-    /// It must be told of what it listens to.
-    fn expect(&mut self, changes: &[Change], epoch: usize) {
-        for change in changes {
-            let (name, id, record) = (change.subject.name(), change.subject.id(), &*change.record);
-            if name == "secret" && self.user.is_empty() {
-                continue;
-            }
-            for (text, from) in &self.texts {
-                let topic = topic_of(text);
-                let of = |head: &str| [head.to_owned(), format!("{head}/*"), format!("{head}/{record}")];
-                if *from < change.seq.0 && of(name).iter().chain(&of(id)).any(|own| own == topic) {
-                    self.expected.push(((epoch, change.seq.0), text.clone()));
-                }
-            }
-        }
-    }
-
-    /// Its user is nobody any more.
-    fn demote(&mut self) {
-        self.user.clear();
-        if self.resumed {
-            let told = self.story();
-            let secret = self.expected.iter().filter(|(_, text)| topic_of(text).contains("secret"));
-            let missing: Vec<Told> = secret.filter(|event| !told.events.contains(event)).cloned().collect();
-            self.optional.extend(missing);
-        }
-    }
+    Expire,
 }
 
 struct Simulation {
@@ -224,6 +94,7 @@ impl Simulation {
     fn new(seed: u64) -> Simulation {
         let world = Rc::new(World::default());
         world.page.set(7);
+        world.failing.set(9);
         Simulation {
             rng: StdRng::seed_from_u64(seed),
             hub: HubState::new(world.clone(), position((0, 0)).epoch, Seq::ZERO, LIMITS),
@@ -276,6 +147,7 @@ impl Simulation {
             95..96 => self.revoke(),
             96..97 if self.rng.random_bool(0.3) => self.restart(),
             97..98 if self.rng.random_bool(0.3) => self.new_epoch(),
+            97..98 if self.rng.random_bool(0.5) => self.expire(),
             98..99 => {
                 let keep = self.rng.random_range(0..60);
                 self.world.prune(keep);
@@ -304,6 +176,7 @@ impl Simulation {
             optional: Vec::new(),
             resumed: false,
             went_back: false,
+            begun: 0,
             received: String::new(),
             stalled: false,
         };
@@ -326,12 +199,14 @@ impl Simulation {
     /// A client that went may come back.
     fn lose(&mut self, client: Client) {
         client.check(false);
+        client.check_live(&self.world, &self.past, false);
         let story = client.story();
         self.events += story.events.len();
         self.resets += usize::from(story.reset.is_some());
         let texts: Vec<String> = client.texts.keys().filter(|text| *text != "chat/1").cloned().collect();
         // Who was told nothing has nothing to go on from, but where its topics began.
         let began = client.texts.values().max().map(|from| (self.epoch, *from));
+        let began = began.filter(|_| self.epoch == self.epoch_told);
         if client.went_back {
             return;
         }
@@ -365,8 +240,20 @@ impl Simulation {
         self.seq = self.rng.random_range(0..self.seq + 1);
         self.world.log.borrow_mut().clear();
         self.world.expired.set(self.seq);
+        self.world.last.set(self.seq);
         self.inputs.push_back(Input::Epoch((self.epoch, self.seq)));
         let effects = self.hub.new_epoch(position((self.epoch, self.seq)));
+        self.apply(effects);
+    }
+
+    /// The log means something else from here on.
+    fn expire(&mut self) {
+        while !self.mail.is_empty() {
+            self.hand_over();
+        }
+        self.world.prune(0);
+        self.inputs.push_back(Input::Expire);
+        let effects = self.hub.expire(Seq(self.seq));
         self.apply(effects);
     }
 
@@ -422,7 +309,7 @@ impl Simulation {
             })
             .collect();
         self.past.extend(changes.iter().map(|change| (self.epoch, change.clone())));
-        self.world.log.borrow_mut().extend(changes.iter().cloned());
+        self.world.write(&changes);
         self.mail.push_back(commit(changes));
     }
 
@@ -501,7 +388,7 @@ impl Simulation {
                     finished -= commit.changes.len();
                 }
                 Some(Input::SetTopics { ticket, .. }) if answers.front().is_some_and(|(own, _)| own == ticket) => {}
-                Some(Input::Revoke | Input::Epoch(_)) if self.hub.took(self.inputs.len()) => {}
+                Some(Input::Revoke | Input::Epoch(_) | Input::Expire) if self.hub.took(self.inputs.len()) => {}
                 _ => break,
             }
             match self.inputs.pop_front() {
@@ -523,9 +410,11 @@ impl Simulation {
                     sent_away.extend(others.into_iter().map(|(key, client)| (key, (client, epoch))));
                     for client in self.clients.values_mut() {
                         client.texts.values_mut().for_each(|from| *from = seq);
+                        client.begun += 1;
                     }
                 }
-                _ => self.clients.values_mut().for_each(Client::demote),
+                Some(Input::Revoke) => self.clients.values_mut().for_each(Client::demote),
+                Some(Input::Expire) | None => {}
             }
         }
         assert_eq!((finished, answers.len()), (0, 0), "turns were taken out of order");
@@ -600,6 +489,7 @@ impl Simulation {
         }
         assert_eq!(answer, Ok(position((self.epoch_told, self.delivered))));
         client.user = user;
+        client.begun += 1;
         let before = std::mem::take(&mut client.texts);
         let (kept, new): (Vec<String>, Vec<String>) = texts.into_iter().partition(|text| before.contains_key(text));
         client.texts = new.into_iter().map(|text| (text, from)).collect();
@@ -627,14 +517,20 @@ impl Simulation {
             let client = self.clients.remove(&key).unwrap();
             self.lose(client);
         }
-        while !self.work.is_empty() || !self.paused.is_empty() {
+        while !self.work.is_empty() || !self.paused.is_empty() || self.hub.is_reading() {
             self.release();
+            if self.work.is_empty() && self.paused.is_empty() {
+                // What could not be read is tried again.
+                let effects = self.hub.tick();
+                self.apply(effects);
+            }
             self.clients.values_mut().for_each(|client| client.take(usize::MAX));
         }
         assert!(self.inputs.is_empty() && self.early.is_empty());
         for client in self.clients.values_mut() {
             client.take(usize::MAX);
             client.check(true);
+            client.check_live(&self.world, &self.past, true);
             self.events += client.story().events.len();
         }
         assert!(self.hub.is_tidy());

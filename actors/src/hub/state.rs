@@ -8,14 +8,14 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 
-use super::live::{Snapshot, Windows};
+use super::live::{Beginning, Live, Page, Query, Snapshot};
 use super::post::Post;
 use super::recent::Recent;
 use super::replay::{Replay, ReplayId};
 use super::roster::Roster;
 use super::stats::{HubCounts, HubStats};
 use super::topics::{SetTopics, Ticket};
-use super::{Audience, ClientKey, Decided, Decision, Fetched, InterestId, Recheck, Refusal};
+use super::{Audience, ClientKey, Decided, Decision, Fetched, Recheck, Refusal};
 use crate::subscription::{Ending, Pushed, Sink, Subscription, SubscriptionLimits, Tick};
 use crate::wire::{Frame, Frames, Wire};
 use crate::{Commit, Epoch, Position, Seq};
@@ -45,10 +45,8 @@ pub enum Done {
     Replayed(ReplayId, Decided),
     /// A page of the change log.
     Fetched(ReplayId, Fetched),
-    /// Where a client's live query begins.
-    Snapshot(ClientKey, Arc<str>, Snapshot),
-    /// A window, as it is now.
-    Window(InterestId, Snapshot),
+    /// A live query, by the number of its read.
+    Snapshot(Query, u64, Snapshot),
 }
 
 pub(super) enum Turn<C> {
@@ -58,15 +56,20 @@ pub(super) enum Turn<C> {
     Revoke(Arc<str>),
     /// A replay has come close enough to the present to end in it.
     Join(ReplayId),
+    /// A live query begins with the page that was read for it.
+    Begin(Query, u64, Page),
     /// What comes now is another history.
     Epoch(Position),
+    /// What came up to this change is not told again.
+    Expire(Seq),
 }
 
 /// What a decision is awaited for.
-enum Deciding {
+pub(super) enum Deciding<A: Audience> {
     /// And how often clients of the roster had become another caller when it was asked.
     Commit(Arc<Commit>, u64),
     Join(ReplayId, Arc<Commit>, u64),
+    Begin(Box<Beginning<A>>, Arc<Commit>),
 }
 
 /// See the module's documentation.
@@ -80,14 +83,14 @@ pub struct HubState<A: Audience> {
     early: VecDeque<SetTopics<A::Caller>>,
     /// The last change handed over.
     received: Seq,
-    deciding: Option<Deciding>,
+    deciding: Option<Deciding<A>>,
     /// The last change delivered.
     pub(super) delivered: Seq,
     /// The newest commits, for those who come back.
     pub(super) recent: Recent,
     pub(super) replays: Vec<Replay<A>>,
     pub(super) last_replay: u64,
-    pub(super) windows: Windows,
+    pub(super) live: Live,
     /// Counts whatever puts frames into queues.
     pub(super) turn: u64,
     pub(super) counts: HubCounts,
@@ -112,7 +115,7 @@ impl<A: Audience> HubState<A> {
             recent: Recent::after(at),
             replays: Vec::new(),
             last_replay: 0,
-            windows: Windows::default(),
+            live: Live::default(),
             turn: 0,
             counts: HubCounts::default(),
             stopped: false,
@@ -171,7 +174,7 @@ impl<A: Audience> HubState<A> {
         for replay in &mut self.replays {
             replay.forget(key);
         }
-        self.windows.forget(key);
+        self.live.forget(key);
         let client = self.roster.disconnect(key);
         if let Some(client) = &client {
             self.audience.left(&client.data);
@@ -225,6 +228,13 @@ impl<A: Audience> HubState<A> {
         self.run()
     }
 
+    /// Nothing up to this change is told again to those who come back: it means something else by now. Those who are being
+    /// told it are told to read anew; who listens to the present hears nothing of it.
+    pub fn expire(&mut self, through: Seq) -> Effects {
+        self.turns.push_back(Turn::Expire(through));
+        self.run()
+    }
+
     /// Other bounds from now on.
     pub fn set_limits(&mut self, limits: SubscriptionLimits) {
         self.limits = limits;
@@ -242,12 +252,12 @@ impl<A: Audience> HubState<A> {
                     self.deliver_page(replay, &commit, decided);
                     self.join(replay);
                 }
+                Some(Deciding::Begin(beginning, commit)) => self.begun(*beginning, &commit, decided),
                 None => {}
             },
             Done::Replayed(replay, decided) => self.page_decided(replay, decided),
             Done::Fetched(replay, fetched) => self.page_fetched(replay, fetched),
-            Done::Snapshot(client, text, snapshot) => self.snapshot_read(client, &text, snapshot),
-            Done::Window(interest, window) => self.window_read(interest, window),
+            Done::Snapshot(query, number, snapshot) => self.snapshot_read(query, number, snapshot),
         }
         self.run()
     }
@@ -260,11 +270,16 @@ impl<A: Audience> HubState<A> {
 
     /// A caller who is known here had these values after the change `as_of`, or later. They count at once, unless a later
     /// change has told more.
-    pub fn refresh(&mut self, caller: A::Caller, as_of: Seq) {
+    pub fn refresh(&mut self, caller: A::Caller, as_of: Seq) -> Effects {
         for replay in &mut self.replays {
             replay.roster.refresh_known(&self.audience, caller.clone(), as_of);
         }
-        self.roster.refresh_known(&self.audience, caller, as_of);
+        if let Some(key) = self.roster.refresh_known(&self.audience, caller, as_of) {
+            for client in self.roster.clients_of(key) {
+                self.restart_all_live(client);
+            }
+        }
+        self.take_effects()
     }
 
     /// One client becomes a guest at once.
@@ -274,7 +289,7 @@ impl<A: Audience> HubState<A> {
         }
         self.roster.demote(key);
         self.restart_all_live(key);
-        std::mem::take(&mut self.effects)
+        self.take_effects()
     }
 
     /// Sends a message to all who listen to exactly this topic, at once.
@@ -353,7 +368,8 @@ impl<A: Audience> HubState<A> {
             }
         }
         self.finish_cuts();
-        std::mem::take(&mut self.effects)
+        self.retry_reads();
+        self.take_effects()
     }
 
     /// Commits up to `last` were lost on the way to this hub: all its clients are cut off, what waits is dropped.
@@ -363,7 +379,7 @@ impl<A: Audience> HubState<A> {
             match turn {
                 Turn::Commit(commit) => self.effects.finished += commit.changes.len(),
                 Turn::SetTopics(set) => self.effects.answers.push((set.ticket, Err(Refusal::UnknownClient))),
-                Turn::Revoke(_) | Turn::Join(_) => {}
+                Turn::Revoke(_) | Turn::Join(_) | Turn::Begin(..) | Turn::Expire(_) => {}
                 Turn::Epoch(at) => self.epoch = at.epoch,
             }
         }
@@ -395,18 +411,33 @@ impl<A: Audience> HubState<A> {
                 None => break,
                 Some(Turn::Commit(commit)) => self.begin(commit),
                 Some(Turn::SetTopics(set)) => self.apply(set),
-                Some(Turn::Revoke(subject)) => {
-                    for roster in rosters(&mut self.roster, &mut self.replays) {
-                        for caller in roster.callers_of(&subject) {
-                            roster.demote_all(caller);
-                        }
-                    }
-                }
+                Some(Turn::Revoke(subject)) => self.end_callers(&subject),
                 Some(Turn::Join(replay)) => self.begin_join(replay),
+                Some(Turn::Begin(query, number, page)) => self.begin_query(query, number, page),
                 Some(Turn::Epoch(at)) => self.begin_epoch(at),
+                Some(Turn::Expire(through)) => self.expire_past(through),
             }
         }
+        self.take_effects()
+    }
+
+    fn take_effects(&mut self) -> Effects {
+        self.begin_reads();
         std::mem::take(&mut self.effects)
+    }
+
+    /// All records of a subject are nobody any more.
+    fn end_callers(&mut self, subject: &str) {
+        let callers = self.roster.callers_of(subject).into_iter();
+        let clients: Vec<ClientKey> = callers.flat_map(|caller| self.roster.clients_of(caller)).collect();
+        for roster in rosters(&mut self.roster, &mut self.replays) {
+            for caller in roster.callers_of(subject) {
+                roster.demote_all(caller);
+            }
+        }
+        for client in clients {
+            self.restart_all_live(client);
+        }
     }
 
     fn apply(&mut self, set: SetTopics<A::Caller>) {
@@ -425,6 +456,8 @@ impl<A: Audience> HubState<A> {
             Err(Refusal::OtherCaller)
         } else if texts.len() > self.limits.topics {
             Err(Refusal::TooManyTopics)
+        } else if self.live_among(&texts) > self.limits.live {
+            Err(Refusal::TooManyLive)
         } else {
             let (held, moves) = (self.roster.texts(client), self.roster.moves);
             if let Some(caller) = caller {
@@ -458,6 +491,8 @@ impl<A: Audience> HubState<A> {
                 }
             }
         }
+        others.sort();
+        others.dedup();
         for client in others {
             self.restart_all_live(client);
         }
@@ -470,32 +505,9 @@ impl<A: Audience> HubState<A> {
         }
     }
 
-    fn wait(&mut self, deciding: Deciding, decision: LocalBoxFuture<'static, Decided>) {
+    pub(super) fn wait(&mut self, deciding: Deciding<A>, decision: LocalBoxFuture<'static, Decided>) {
         self.deciding = Some(deciding);
         self.effects.work.push(decision.map(Done::Decided).boxed_local());
-    }
-
-    /// The last stretch of a replay, as a turn: what it decides is still the present when it is delivered.
-    fn begin_join(&mut self, id: ReplayId) {
-        let Some(replay) = self.replays.iter_mut().find(|replay| replay.id == id) else { return };
-        if replay.roster.client_count() == 0 {
-            return self.join(id);
-        }
-        match self.recent.since(replay.at) {
-            // It went on too long, and the present is out of sight again.
-            None => self.advance(id),
-            Some(commit) if commit.changes.is_empty() => self.join(id),
-            Some(commit) => match self.audience.decide(&commit, replay.roster.listeners()) {
-                Decision::Now(decided) => {
-                    self.deliver_page(id, &commit, decided);
-                    self.join(id);
-                }
-                Decision::Later(decision) => {
-                    let moves = replay.roster.moves;
-                    self.wait(Deciding::Join(id, commit, moves), decision)
-                }
-            },
-        }
     }
 
     fn deliver(&mut self, commit: &Arc<Commit>, decided: Decided) {
@@ -535,13 +547,18 @@ impl<A: Audience> HubState<A> {
     /// True when fewer turns wait than that: the oldest ones were taken.
     #[cfg(test)]
     pub(super) fn took(&self, turns: usize) -> bool {
-        let joins = self.turns.iter().filter(|turn| matches!(turn, Turn::Join(_))).count();
-        self.turns.len() - joins + usize::from(matches!(self.deciding, Some(Deciding::Commit(..)))) < turns
+        let own = self.turns.iter().filter(|turn| matches!(turn, Turn::Join(_) | Turn::Begin(..))).count();
+        self.turns.len() - own + usize::from(matches!(self.deciding, Some(Deciding::Commit(..)))) < turns
     }
 
     #[cfg(test)]
     pub(super) fn is_tidy(&self) -> bool {
-        self.roster.is_tidy() && self.replays.is_empty() && self.windows.is_empty()
+        self.roster.is_tidy() && self.replays.is_empty() && self.live.is_tidy(&self.roster)
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_reading(&self) -> bool {
+        !self.live.is_at_rest()
     }
 }
 

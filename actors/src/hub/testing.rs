@@ -1,19 +1,22 @@
 //! A small domain for the tests of this crate.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
+use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::{
-    Audience, Decided, Decision, Delivery, Fetched, InterestId, Listeners, Recheck, Snapshot, Standing, TopicListeners,
+    Audience, Decided, Decision, Delivery, Fetched, InterestId, Listeners, Liveness, Page, Recheck, Snapshot, Standing,
+    TopicListeners,
 };
 use crate::subscription::{Ending, Sink, SubscriptionState};
+use crate::topic::topic_of;
 use crate::wire::{Frame, Reset, Wire};
 use crate::{Action, Change, Commit, Position, Row, Seq, Subject, Value};
 
@@ -58,8 +61,10 @@ pub(crate) struct User(pub(crate) String);
 /// or when told to.
 #[derive(Default)]
 pub(crate) struct World {
-    /// Decisions wait in `held` while this is set.
+    /// What it is asked waits in `held` while this is set.
     pub(crate) slow: Cell<bool>,
+    /// The same of live queries alone.
+    pub(crate) slow_reads: Cell<bool>,
     pub(crate) held: RefCell<VecDeque<oneshot::Sender<()>>>,
     pub(crate) left: Cell<usize>,
     /// How often somebody was judged.
@@ -71,9 +76,58 @@ pub(crate) struct World {
     pub(crate) expired: Cell<u64>,
     /// Changes that make a page.
     pub(crate) page: Cell<usize>,
+    /// The last change in the database, which hubs may still have to hear of.
+    pub(crate) last: Cell<u64>,
+    /// Records by collection, with the change that wrote each last.
+    pub(crate) table: RefCell<BTreeMap<(String, String), u64>>,
+    /// Live queries that were read, as whom and whether whole.
+    pub(crate) reads: RefCell<Vec<(String, String, bool)>>,
+    /// Each so many of these fail at the first attempt; none without.
+    pub(crate) failing: Cell<usize>,
+    /// How often two states of a window were compared.
+    pub(crate) compared: Cell<usize>,
 }
 
+/// Records of a window.
+const WINDOW: usize = 2;
+
 impl World {
+    /// These were committed.
+    pub(crate) fn write(&self, changes: &[Change]) {
+        for change in changes {
+            self.last.set(change.seq.0);
+            let key = (change.subject.name().to_owned(), change.record.to_string());
+            self.table.borrow_mut().insert(key, change.seq.0);
+        }
+        self.log.borrow_mut().extend(changes.iter().cloned());
+    }
+
+    /// The newest records of a topic's collection, as somebody sees them.
+    pub(crate) fn window(&self, text: &str, user: &str) -> Vec<(Arc<str>, Bytes)> {
+        let name = topic_of(text).split('/').next().unwrap_or_default();
+        if name == "secret" && user.is_empty() {
+            return Vec::new();
+        }
+        let table = self.table.borrow();
+        let mut records: Vec<(u64, &str)> = table
+            .iter()
+            .filter(|((own, _), _)| own == name)
+            .map(|((_, record), seq)| (*seq, record.as_str()))
+            .collect();
+        records.sort();
+        records.into_iter().rev().take(WINDOW).map(|(seq, id)| (id.into(), seq.to_string().into())).collect()
+    }
+
+    /// Answers now, or when it is told to.
+    fn answer<T: 'static>(&self, answer: T, slow: bool) -> LocalBoxFuture<'static, T> {
+        if !slow {
+            return std::future::ready(answer).boxed_local();
+        }
+        let (release, released) = oneshot::channel();
+        self.held.borrow_mut().push_back(release);
+        released.map(|_| answer).boxed_local()
+    }
+
     /// The log forgets the oldest changes.
     pub(crate) fn prune(&self, keep: usize) {
         let mut log = self.log.borrow_mut();
@@ -121,12 +175,7 @@ impl Audience for Rc<World> {
             }
         }
         let decided = Decided { deliveries, failed: Vec::new() };
-        if !self.slow.get() {
-            return Decision::Now(decided);
-        }
-        let (release, released) = oneshot::channel();
-        self.held.borrow_mut().push_back(release);
-        Decision::Later(released.map(|_| decided).boxed_local())
+        if self.slow.get() { Decision::Later(self.answer(decided, true)) } else { Decision::Now(decided) }
     }
 
     fn fetch(&self, after: Seq, up_to: Seq) -> LocalBoxFuture<'static, Fetched> {
@@ -137,20 +186,45 @@ impl Audience for Rc<World> {
             let missed = log.iter().filter(|change| change.seq > after && change.seq <= up_to);
             Fetched::Page(commit(missed.take(self.page.get()).cloned().collect()))
         };
-        if !self.slow.get() {
-            return std::future::ready(fetched).boxed_local();
+        self.answer(fetched, self.slow.get())
+    }
+
+    fn liveness(&self, text: &str) -> Liveness {
+        match text.split_once('?') {
+            Some((_, "live")) => Liveness::Changes,
+            Some((_, "window" | "broken")) => Liveness::Window,
+            _ => Liveness::Events,
         }
-        let (release, released) = oneshot::channel();
-        self.held.borrow_mut().push_back(release);
-        released.map(|_| fetched).boxed_local()
     }
 
-    fn snapshot(&self, _: &str, _: &User) -> LocalBoxFuture<'static, Snapshot> {
-        unreachable!("no topic of this domain is live")
+    fn snapshot(&self, text: &str, user: &User, whole: bool) -> LocalBoxFuture<'static, Snapshot> {
+        let mut reads = self.reads.borrow_mut();
+        reads.push((text.to_owned(), user.0.clone(), whole));
+        let slow = self.slow.get() || self.slow_reads.get();
+        if reads.len().is_multiple_of(self.failing.get()) {
+            return self.answer(Snapshot::Failed, slow);
+        }
+        if text.ends_with("?broken") {
+            return self.answer(Snapshot::Refused(r#"{"error":true}"#.into()), slow);
+        }
+        let (at, items) = (self.last.get(), self.window(text, &user.0));
+        let shown: BTreeMap<&str, &str> =
+            items.iter().map(|(id, item)| (&**id, std::str::from_utf8(item).unwrap())).collect();
+        let payload = match whole {
+            true => format!(r#"{{"page":{at},"user":"{}","items":{}}}"#, user.0, json!(shown)),
+            false => "nobody is told this".into(),
+        };
+        self.answer(Snapshot::Page(Page { at: Seq(at), payload: payload.into(), items }), slow)
     }
 
-    fn differences(&self, _: &[(Arc<str>, Bytes)], _: &[(Arc<str>, Bytes)]) -> Vec<Bytes> {
-        Vec::new()
+    fn differences(&self, before: &[(Arc<str>, Bytes)], after: &[(Arc<str>, Bytes)]) -> Vec<Bytes> {
+        self.compared.set(self.compared.get() + 1);
+        let payload = |id: &str, item: Option<&Bytes>| {
+            json!({ "id": id, "is": item.map(|item| std::str::from_utf8(item).unwrap()) }).to_string().into()
+        };
+        let gone = before.iter().filter(|(id, _)| after.iter().all(|(other, _)| other != id));
+        let news = after.iter().filter(|item| !before.contains(item));
+        gone.map(|(id, _)| payload(id, None)).chain(news.map(|(id, item)| payload(id, Some(item)))).collect()
     }
 
     fn left(&self, _: &()) {
@@ -161,6 +235,9 @@ impl Audience for Rc<World> {
 impl World {
     /// The sorted listeners of a topic are the same ones, and each is found by its name.
     fn check_standings(self: &Rc<World>, topic: &TopicListeners<'_, Rc<World>>) {
+        if self.liveness(topic.topic()) != Liveness::Events {
+            return;
+        }
         let mut all: Vec<(InterestId, User)> = topic.all().map(|l| (l.interest, l.caller.clone())).collect();
         all.sort_by_key(|(interest, _)| *interest);
         for name in [None, Some("ann"), Some("nobody")] {

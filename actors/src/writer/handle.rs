@@ -47,6 +47,11 @@ impl Shared {
         self.last.store(last.0, Ordering::Release);
     }
 
+    /// Changes up to this one are not told again.
+    pub(super) fn expire(&self, through: Seq) {
+        self.oldest.fetch_max(through.next().0, Ordering::AcqRel);
+    }
+
     /// Another epoch began after `start`.
     pub(super) fn begin_epoch(&self, start: &Position) {
         let mut epoch = self.epoch.write().unwrap_or_else(PoisonError::into_inner);
@@ -109,9 +114,7 @@ impl WriterHandle {
         let shared = self.shared.clone();
         let (job, answer) = job::job(JobLimits::ONE, None, move |tx| {
             change_log::prune(tx.conn(), through)?;
-            tx.after_commit(move || {
-                shared.oldest.fetch_max(through.next().0, Ordering::AcqRel);
-            });
+            tx.after_commit(move || shared.expire(through));
             Ok(())
         });
         self.addr.do_send(Enqueue(job));

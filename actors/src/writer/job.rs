@@ -6,6 +6,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::guard::Guard;
 use crate::{NewChange, Position};
 
 /// What bounds a job.
@@ -36,22 +37,38 @@ impl JobLimits {
 /// What a job sees: the connection inside the open transaction, and where to say what it changed.
 pub struct Tx<'a> {
     conn: &'a Connection,
+    guard: &'a Guard,
     pub(super) changes: Vec<NewChange>,
     pub(super) effects: Vec<Effect>,
     pub(super) ends_group: bool,
     pub(super) ends_epoch: bool,
+    pub(super) expires_history: bool,
 }
 
 pub(super) type Effect = Box<dyn FnOnce() + Send>;
 
 impl<'a> Tx<'a> {
-    pub(super) fn new(conn: &'a Connection) -> Tx<'a> {
-        Tx { conn, changes: Vec::new(), effects: Vec::new(), ends_group: false, ends_epoch: false }
+    pub(super) fn new(conn: &'a Connection, guard: &'a Guard) -> Tx<'a> {
+        Tx {
+            conn,
+            guard,
+            changes: Vec::new(),
+            effects: Vec::new(),
+            ends_group: false,
+            ends_epoch: false,
+            expires_history: false,
+        }
     }
 
     /// The connection inside the open transaction. BEGIN, COMMIT and ROLLBACK are refused; savepoints are fine.
     pub fn conn(&self) -> &Connection {
         self.conn
+    }
+
+    /// Runs statements that somebody typed. They may read the tables of the change log and what else the server keeps for
+    /// itself, but change neither these nor the connection.
+    pub fn typed<T>(&self, run: impl FnOnce(&Connection) -> T) -> T {
+        self.guard.typed(|| run(self.conn))
     }
 
     /// Records a change of the job. It gets its [`Seq`] and its row in the log if the job succeeds.
@@ -82,6 +99,13 @@ impl<'a> Tx<'a> {
     /// effects.
     pub fn end_group(&mut self) {
         self.ends_group = true;
+    }
+
+    /// The rows of the log mean something else from here on: if the job succeeds, no change up to this transaction is told
+    /// again to those who come back. Who listens is not disturbed. It ends the group too.
+    pub fn expire_history(&mut self) {
+        self.ends_group = true;
+        self.expires_history = true;
     }
 
     /// The job changed records without saying which: if it succeeds, the history ends with this transaction, and what

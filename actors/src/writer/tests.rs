@@ -1,5 +1,5 @@
 use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc;
 
@@ -108,6 +108,50 @@ async fn a_job_cannot_end_the_transaction_that_it_shares() {
 }
 
 #[actix::test]
+async fn what_is_typed_changes_none_of_our_tables() {
+    let (writer, _) = writer();
+    writer.run(JobLimits::MANY, |tx| insert(tx, "a")).await.unwrap();
+    let typed = |sql: &'static str| writer.run(JobLimits::MANY, move |tx| tx.typed(|conn| conn.execute_batch(sql)));
+    for sql in [
+        "DROP TABLE _hw_changes",
+        "DROP TABLE main._HW_STATE",
+        "DELETE FROM _hw_changes",
+        "WITH one AS (SELECT 1) UPDATE _hw_state SET value = ''",
+        "INSERT INTO _hw_state VALUES ('a', 'b')",
+        "ALTER TABLE _hw_changes RENAME TO other",
+        "ALTER TABLE _hw_changes ADD COLUMN other",
+        "CREATE INDEX other ON _hw_changes (record)",
+        "CREATE TRIGGER other AFTER INSERT ON _hw_changes BEGIN DELETE FROM t; END",
+        "CREATE TEMP TABLE _hw_changes (seq)",
+        "CREATE TEMP VIEW _hw_changes AS SELECT 1",
+        "PRAGMA writable_schema = ON",
+        "PRAGMA query_only = ON",
+    ] {
+        let refused = typed(sql).await;
+        assert!(matches!(refused, Err(WriteError::Job(_))), "{sql}: {refused:?}");
+    }
+    for sql in [
+        "SELECT * FROM _hw_changes",
+        "PRAGMA table_info(t)",
+        "PRAGMA query_only",
+        "CREATE TABLE _hw (v); DROP TABLE _hw",
+    ] {
+        typed(sql).await.unwrap();
+    }
+    // It may leave a trigger behind, which then fails.
+    typed("CREATE TRIGGER left AFTER INSERT ON t BEGIN DELETE FROM _hw_changes; END").await.unwrap();
+    assert!(writer.run(JobLimits::MANY, |tx| insert(tx, "b")).await.is_err());
+    typed("DROP TRIGGER left").await.unwrap();
+    writer.run(JobLimits::MANY, |tx| insert(tx, "b")).await.unwrap();
+    // Our own statements are not typed, also after a panic.
+    let panicking = writer.run(JobLimits::MANY, |tx| -> rusqlite::Result<()> { tx.typed(|_| panic!("on purpose")) });
+    assert!(matches!(panicking.await, Err(WriteError::Panicked)));
+    let own = |tx: &mut Tx<'_>| tx.conn().execute("INSERT INTO _hw_state VALUES ('a', 'b')", []);
+    writer.run(JobLimits::MANY, own).await.unwrap();
+    assert_eq!(count(&writer, "_hw_changes").await, 2);
+}
+
+#[actix::test]
 async fn a_job_that_takes_too_long_is_interrupted() {
     let (writer, _) = writer();
     let limits = JobLimits::MANY.with_time(Duration::from_millis(50));
@@ -197,6 +241,7 @@ enum Heard {
     /// With the number of rows at that moment.
     Overwritten(i64),
     NewEpoch(Position),
+    Expired(u64),
 }
 
 struct Listener(mpsc::UnboundedSender<Heard>);
@@ -214,6 +259,10 @@ impl Downstream for Listener {
 
     fn new_epoch(&mut self, start: Position) {
         self.0.send(Heard::NewEpoch(start)).unwrap();
+    }
+
+    fn expired(&mut self, through: Seq) {
+        self.0.send(Heard::Expired(through.0)).unwrap();
     }
 }
 
@@ -306,6 +355,36 @@ async fn a_job_may_end_the_epoch_behind_its_own_changes() {
     for heard in [Heard::Commit(vec![1]), Heard::NewEpoch(start), Heard::Commit(vec![2])] {
         assert_eq!(next(&mut ears).await, heard);
     }
+}
+
+#[actix::test]
+async fn a_job_may_put_the_past_out_of_reach_while_the_epoch_goes_on() {
+    let place = Place::new("expires");
+    let (writer, mut ears) = writer_on(&place);
+    let first = write(&writer, "a").await;
+    assert_eq!(writer.oldest(), Seq(1));
+    let reach = Arc::new(AtomicU64::new(0));
+    let (seen, handle) = (reach.clone(), writer.clone());
+    let job = move |tx: &mut Tx<'_>| {
+        tx.expire_history();
+        tx.after_commit(move || seen.store(handle.oldest().0, Ordering::Release));
+        insert(tx, "b")
+    };
+    let second = writer.run(JobLimits::MANY, job).await.unwrap().position.unwrap();
+    assert_eq!(second, Position { seq: Seq(2), ..first.clone() });
+    assert_eq!((reach.load(Ordering::Acquire), writer.oldest()), (3, Seq(3)), "before the effects already");
+    let failing = |tx: &mut Tx<'_>| {
+        tx.expire_history();
+        insert(tx, "a")
+    };
+    assert!(writer.run(JobLimits::MANY, failing).await.is_err());
+    assert_eq!(write(&writer, "c").await, Position { seq: Seq(3), ..first.clone() });
+    for heard in [Heard::Commit(vec![1]), Heard::Expired(2), Heard::Commit(vec![2]), Heard::Commit(vec![3])] {
+        assert_eq!(next(&mut ears).await, heard);
+    }
+    writer.stop().await;
+    let (again, _) = writer_on(&place);
+    assert_eq!((again.position(), again.oldest()), (Position { seq: Seq(3), ..first }, Seq(3)));
 }
 
 #[actix::test]

@@ -9,9 +9,9 @@ use crate::server::{OWN_CORE, SERVER_CORE};
 use crate::socket::{self, Epoll};
 use crate::{Result, process};
 use serde_json::{Value, json};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Clients that connect at a time: as many find room in the accept queue.
@@ -69,6 +69,7 @@ pub(crate) fn run(options: Options, arguments: &[String]) -> Result<Value> {
 
 struct Writer {
     child: Child,
+    out: BufReader<ChildStdout>,
     address: SocketAddrV4,
 }
 
@@ -79,21 +80,16 @@ impl Writer {
             .args(arguments)
             .stdout(Stdio::piped())
             .spawn()?;
-        let out = child.stdout.as_mut().ok_or("the writer says nothing")?;
-        let mut port = Vec::new();
-        for byte in out.bytes() {
-            match byte? {
-                b'\n' => break,
-                byte => port.push(byte),
-            }
-        }
-        let port = String::from_utf8(port)?.parse()?;
-        Ok(Writer { child, address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, port) })
+        let mut out = BufReader::new(child.stdout.take().ok_or("the writer says nothing")?);
+        let mut port = String::new();
+        out.read_line(&mut port)?;
+        let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port.trim().parse()?);
+        Ok(Writer { child, out, address })
     }
 
     fn result(&mut self) -> Result<Value> {
         let mut text = String::new();
-        self.child.stdout.as_mut().ok_or("the writer says nothing")?.read_to_string(&mut text)?;
+        self.out.read_to_string(&mut text)?;
         Ok(serde_json::from_str(&text)?)
     }
 }

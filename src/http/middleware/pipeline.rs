@@ -1,5 +1,6 @@
 //! The way of every request, in this order: CORS, one spelling of the path, who asks, where superusers may come from,
-//! the route itself; and on the way back panics and wrong methods as JSON errors, and the headers of every answer.
+//! whether it is asked too often, the route itself; and on the way back panics and wrong methods as JSON errors, and the
+//! headers of every answer.
 
 use std::future::{Future, Ready, ready};
 use std::panic::AssertUnwindSafe;
@@ -19,7 +20,7 @@ use super::paths;
 use crate::app::App;
 use crate::auth::identity;
 use crate::auth::tokens::TokenKind;
-use crate::http::{ApiError, extract};
+use crate::http::{ApiError, extract, limits};
 use crate::request::Caller;
 
 /// The layer around all routes.
@@ -118,6 +119,9 @@ where
             return Ok(request.into_response(ApiError::forbidden("").error_response()));
         }
         request.extensions_mut().insert(caller);
+    }
+    if let Err(error) = limits::check(request.request()) {
+        return Ok(request.into_response(error.error_response()));
     }
     // The codec remembers that it was a HEAD and leaves the body out.
     if request.method() == Method::HEAD {

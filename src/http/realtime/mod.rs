@@ -20,7 +20,7 @@ use crate::auth::tokens::TokenKind;
 use crate::errors::{Errors, Invalid};
 use crate::realtime::events::{Connect, Message};
 use crate::realtime::sse::Sse;
-use crate::realtime::wish::{check_topics, too_many_topics};
+use crate::realtime::wish::{check_topics, too_many_live, too_many_topics};
 use crate::realtime::{ClientId, Opening, Since, SubscribeError, Topics, Wish, WorkerHub, ws};
 use crate::request::Caller;
 use messages::Session;
@@ -233,6 +233,7 @@ fn refused(error: SubscribeError) -> ApiError {
         SubscribeError::TooManyTopics => {
             ApiError::bad_request("").with_errors(&Errors::one("topics", too_many_topics()))
         }
+        SubscribeError::TooManyLive => ApiError::bad_request("").with_errors(&Errors::one("topics", too_many_live())),
         SubscribeError::Stopped(error) => ApiError::of_handler(error),
     }
 }

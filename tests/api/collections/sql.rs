@@ -46,3 +46,40 @@ fn a_transaction_left_open_hurts_nobody() {
     superuser.post("/api/collections/posts/records", json!({ "title": "new" })).ok();
     assert!(values(&superuser, "posts", "title").contains(&json!("new")));
 }
+
+#[test]
+fn the_tables_of_headwater_itself_are_only_read() {
+    let (server, superuser) = posts();
+    let run = |query: &str| superuser.post("/api/sql", json!({ "query": query }));
+    for query in [
+        "DROP TABLE _hw_changes",
+        "drop table \"_hw_state\"",
+        "DELETE FROM _hw_changes",
+        "WITH one AS (SELECT 1) DELETE FROM _hw_changes",
+        "UPDATE posts SET title = 'x'; UPDATE _hw_state SET value = '' WHERE key = 'epoch'",
+        "UPDATE posts SET title = 'x'; PRAGMA query_only = ON",
+    ] {
+        let error = run(query).refused(400);
+        let message = error["message"].as_str().unwrap();
+        assert!(message.starts_with("Failed to execute query. Raw error:\n"), "{query}: {message}");
+        assert!(message.contains("not authorized"), "{query}: {message}");
+    }
+    assert_eq!(values(&superuser, "posts", "title"), ["t1", "t2", "t3"]);
+    run("SELECT count(*) FROM _hw_changes").ok();
+    server.guest().post("/api/collections/posts/records", json!({ "title": "new" })).ok();
+}
+
+#[test]
+fn settings_count_as_soon_as_they_are_written() {
+    let (_server, superuser) = posts();
+    let run = |query: &str| superuser.post("/api/sql", json!({ "query": query }));
+    superuser.patch("/api/settings", json!({ "meta": { "appName": "Ours" } })).ok();
+    run("UPDATE _params SET value = json_set(value, '$.meta.appName', 'Typed') WHERE id = 'settings'").ok();
+    let name = || superuser.get("/api/settings").ok()["meta"]["appName"].clone();
+    assert_eq!(name(), "Typed");
+    // What could not be read again is not written.
+    run("UPDATE _params SET value = 'no settings' WHERE id = 'settings'").refused(400);
+    assert_eq!(name(), "Typed");
+    superuser.patch("/api/settings", json!({ "meta": { "accentColor": "#000000" } })).ok();
+    assert_eq!(name(), "Typed");
+}

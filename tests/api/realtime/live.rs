@@ -10,7 +10,7 @@ use super::scene::{collection, create, delete, id, start, update, user};
 use crate::harness::{Client, Socket, Stream, query};
 
 /// A topic's text for a live query with these parameters.
-fn live(topic: &str, parameters: Json) -> String {
+pub(super) fn live(topic: &str, parameters: Json) -> String {
     let options = json!({ "live": true, "query": parameters }).to_string();
     format!("{topic}?{}", query(&[("options", &options)]))
 }
@@ -254,6 +254,43 @@ fn who_comes_back_begins_with_the_page() {
     create(&guest, "posts", json!({ "title": "new" }));
     let enter = socket.next();
     assert_eq!((&enter["action"], &enter["record"]["title"]), (&json!("enter"), &json!("new")));
+}
+
+/// RTX-9: while a client is being told what it missed, its live queries go on. What they tell says no later position than
+/// what it has been told, so that it may come back from there and miss nothing.
+#[test]
+fn positions_do_not_run_ahead_of_what_is_still_to_be_told() {
+    const POSTS: usize = 800;
+    let server = start();
+    let body = json!({ "name": "body", "type": "text" });
+    collection(&server, "posts", json!({ "fields": [body] }));
+    let guest = server.guest();
+    let since = Stream::open(&guest).connect.data["seq"].as_str().unwrap().to_owned();
+    let mut session = guest.session();
+    for _ in 0..POSTS {
+        let post = json!({ "body": "x".repeat(2000) });
+        session.send("POST", "/api/collections/posts/records", &post).expect("an answer").ok();
+    }
+    let mut socket = Socket::narrow(&guest);
+    socket.ask(json!({ "subscriptions": [live("marks/*", json!({}))] }));
+    assert_eq!(socket.next()["action"], "snapshot");
+    // While it does not read it is told no more than the first part of what it missed.
+    socket.ask(json!({ "type": "subscribe", "topics": ["posts/*"], "since": since }));
+    (0..3).for_each(|_| _ = create(&guest, "marks", json!({})));
+    let number = |position: &str| position.split_once(':').unwrap().1.parse::<u64>().unwrap();
+    let (mut told, mut posts, mut marks) = (number(&since), 0, 0);
+    while posts < POSTS || marks < 3 {
+        let message = socket.next();
+        let position = number(message["seq"].as_str().unwrap());
+        if message["topic"] == "posts/*" {
+            assert!(told < position, "{message}");
+            (told, posts) = (position, posts + 1);
+        } else {
+            assert_eq!(message["action"], "enter");
+            marks += 1;
+        }
+        assert!(posts == POSTS || position <= told, "at {told}: {message}");
+    }
 }
 
 /// One record, its fields and relations as asked for; and queries that cannot be read say so.

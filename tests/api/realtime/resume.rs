@@ -172,6 +172,83 @@ fn a_replay_asks_todays_rules() {
     nothing_came(&server, &mut stream);
 }
 
+/// RTX-12: a change of the fields gives the rows of before another meaning, so they are not told again. Who listens
+/// hears nothing of it, and the positions go on.
+#[test]
+fn what_was_written_for_other_fields_is_not_told_again() {
+    type Change = fn(&mut Vec<Json>);
+    let changes: [(&str, Change); 4] = [
+        ("another name", |fields| {
+            fields.iter_mut().find(|field| field["name"] == "secret").unwrap()["name"] = json!("private")
+        }),
+        ("two names changed places", |fields| {
+            for field in fields.iter_mut() {
+                match field["name"].as_str() {
+                    Some("secret") => field["name"] = json!("private"),
+                    Some("private") => field["name"] = json!("secret"),
+                    _ => {}
+                }
+            }
+        }),
+        ("a new field", |fields| fields.push(json!({ "name": "private", "type": "bool" }))),
+        ("several instead of one", |fields| {
+            fields.iter_mut().find(|field| field["name"] == "of").unwrap()["maxSelect"] = json!(2);
+        }),
+    ];
+    for (name, change) in changes {
+        let mut server = start();
+        let superuser = server.superuser();
+        let mut fields =
+            json!([{ "name": "secret", "type": "bool" }, { "name": "of", "type": "select", "values": ["a", "b"] }]);
+        if name == "two names changed places" {
+            fields.as_array_mut().unwrap().push(json!({ "name": "private", "type": "bool" }));
+        }
+        collection(&server, "posts", json!({ "fields": fields, "listRule": null }));
+        let mut listening = Listener::Sse(Stream::subscribed(&server.guest(), &["marks/*"]));
+        let since = position(&server);
+        create(&superuser, "posts", json!({ "title": "not for you", "secret": true }));
+        let path = "/api/collections/posts";
+        let mut fields = superuser.get(path).ok()["fields"].as_array().unwrap().clone();
+        change(&mut fields);
+        superuser.patch(path, json!({ "fields": fields })).ok();
+        // Zero values would meet it.
+        let rule = if name == "several instead of one" { "of:length = 0" } else { "private = false" };
+        superuser.patch(path, json!({ "listRule": rule })).ok();
+        for round in 0..2 {
+            let mut listeners = Listener::both(&server.guest(), &["marks/*", "posts/*"], &since);
+            for listener in &mut listeners {
+                listener.is_reset("expired");
+            }
+            let mark = create(&server.guest(), "marks", json!({}));
+            for listener in &mut listeners {
+                let (position, _, data) = listener.next();
+                assert_eq!(data["record"], mark, "{name}, round {round}");
+                assert_eq!(position.split_once(':').unwrap().0, since.split_once(':').unwrap().0, "{name}");
+            }
+            if round == 0 {
+                assert_eq!(listening.next().2["record"], mark, "{name}: it listens on");
+                server = Server::open(server.stop().0);
+            }
+        }
+    }
+}
+
+/// The id of a collection comes from its name: another one may have it later.
+#[test]
+fn a_new_collection_has_not_the_past_of_one_that_is_gone() {
+    let server = start();
+    let superuser = server.superuser();
+    let gone = collection(&server, "posts", json!({ "listRule": null }));
+    let since = position(&server);
+    create(&superuser, "posts", json!({ "title": "not for you" }));
+    superuser.delete("/api/collections/posts").ok();
+    let again = collection(&server, "posts", json!({}));
+    assert_eq!(again["id"], gone["id"]);
+    for mut listener in Listener::both(&server.guest(), &["marks/*", "posts/*"], &since) {
+        listener.is_reset("expired");
+    }
+}
+
 /// What a collection told before it was deleted is nobody's business any more.
 #[test]
 fn changes_of_a_collection_that_is_gone_are_passed_over() {

@@ -51,6 +51,69 @@ fn who_asks_too_often_is_told_so() {
 }
 
 #[test]
+fn routes_of_no_collection_count_together_under_the_rule_that_covers_them() {
+    let server =
+        tags(json!([rule("/api/batch", "", 1), rule("POST /api/realtime", "", 1), rule("/api/", "@guest", 9)]));
+    let guest = server.guest();
+    let batch = json!({ "requests": [{ "method": "POST", "url": RECORDS, "body": {} }] });
+    guest.post("/api/batch", batch.clone()).ok();
+    guest.post("/api/batch", batch).refused(429);
+    guest.post("/api/realtime", json!({})).refused(400);
+    guest.post("/api/realtime", json!({})).refused(429);
+    let asked: [(&str, u16); 9] = [
+        ("/api/health", 200),
+        ("/api/settings", 401),
+        ("/api/collections", 401),
+        ("/api/collections/tags", 401),
+        ("/api/collections/meta/scaffolds", 401),
+        ("/api/collections/meta/oauth2-providers", 401),
+        ("/api/oauth2-redirect", 307),
+        ("/api/nothing", 404),
+        ("/api/health?again", 200),
+    ];
+    for (path, status) in asked {
+        assert_eq!(guest.get(path).status, status, "{path}");
+    }
+    for (path, _) in asked {
+        assert_eq!(guest.get(path).status, 429, "{path}");
+    }
+    assert_eq!(guest.get("/api/realtime").status, 429);
+    guest.post("/api/sql", json!({ "query": "SELECT 1" })).refused(429);
+    assert_eq!(guest.request("HEAD", "/api/health").head_only(), 429);
+    // Routes of collections and what is no API are counted apart.
+    guest.get(RECORDS).ok();
+    assert_eq!(guest.get("/_/").status, 200);
+    server.superuser().get("/api/health").ok();
+}
+
+#[test]
+fn auth_routes_have_tags_and_windows_of_their_own() {
+    let server = tags(json!([
+        rule("*:auth", "@guest", 3),
+        rule("users:authWithPassword", "", 1),
+        rule("*:authRefresh", "@auth", 1)
+    ]));
+    let user = json!({ "email": "ann@example.com", "password": "1234567890", "passwordConfirm": "1234567890" });
+    server.superuser().post("/api/collections/users/records", user).ok();
+    let ann = server.login("users", "ann@example.com", "1234567890");
+    let guest = server.guest();
+    let login = json!({ "identity": "ann@example.com", "password": "1234567890" });
+    // The first of its labels that has a rule counts, and each collection for itself.
+    guest.post("/api/collections/users/auth-with-password", login.clone()).refused(429);
+    guest.post("/api/collections/_superusers/auth-with-password", login.clone()).refused(400);
+    let refresh = "/api/collections/users/auth-refresh";
+    for _ in 0..3 {
+        guest.post(refresh, json!({})).refused(401);
+    }
+    ann.post(refresh, json!({})).ok();
+    ann.post(refresh, json!({})).refused(429);
+    // Who is nobody's collection is told so, however often.
+    for _ in 0..5 {
+        guest.post("/api/collections/nobody/auth-with-password", login.clone()).refused(404);
+    }
+}
+
+#[test]
 fn items_of_a_batch_count_one_by_one() {
     let server = tags(json!([rule("tags:create", "", 2)]));
     let create = json!({ "method": "POST", "url": RECORDS, "body": { "name": "a" } });
