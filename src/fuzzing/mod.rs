@@ -145,7 +145,7 @@ fn is_kept(world: &World, record: &Record) {
             assert!(!is_valid, "{}: {value:?}", field.name);
             continue;
         }
-        assert_eq!(kind.cast(&given_back(value)), *value, "{}", field.name);
+        assert_eq!(kind.cast(&given_back(field, value)), *value, "{}", field.name);
         is_shown_alike(field, value);
         if is_valid {
             sound.values[position] = value.clone();
@@ -155,9 +155,11 @@ fn is_kept(world: &World, record: &Record) {
 }
 
 /// A stored value as a client would write it down.
-fn given_back(value: &Value) -> Json {
+fn given_back(field: &Field, value: &Value) -> Json {
     match value {
         Value::Null | Value::Blob(_) => Json::Null,
+        // A number in JSON is a double; a text that holds one keeps all its digits.
+        Value::Integer(number) if matches!(field.kind, FieldKind::Json(_)) => Json::String(number.to_string()),
         Value::Integer(number) => Json::from(*number),
         Value::Real(number) => Json::from(*number),
         Value::Text(text) => Json::String(text.clone()),
