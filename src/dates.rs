@@ -6,7 +6,7 @@
 
 use std::fmt::Write;
 
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, SubsecRound, TimeDelta, Timelike, Utc};
 
 /// The current time in the stored form.
 pub fn now() -> String {
@@ -47,7 +47,8 @@ pub fn parse_moment(text: &str) -> Option<DateTime<Utc>> {
     if text.is_empty() || text.len() > 64 || !text.is_ascii() {
         return None;
     }
-    let moment = LAYOUTS.iter().find_map(|layout| read(text, layout))?;
+    // First to the millisecond, or what is left of the zero time would not be known for it.
+    let moment = LAYOUTS.iter().find_map(|layout| read(text, layout))?.trunc_subsecs(3);
     (moment != DateTime::<Utc>::from_naive_utc_and_offset(ZERO, Utc)).then_some(moment)
 }
 
@@ -480,6 +481,7 @@ mod tests {
             "2026-11-22T",
             "0001-01-01 00:00:00.000Z",
             "0001-01-01",
+            "0001-01-01 00:00:00.0001",
             "٢٠٢٦-11-22",
             "9999-12-31 23:59:59-05:00",
         ];
