@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rusqlite::Connection;
 use serde_json::{Value as Json, json};
 
 use crate::harness::{Client, Directory, Program, SUPERUSER, Server, Stream, query};
@@ -44,6 +45,22 @@ fn everyone_reads_what_pocketbase_would_have_answered() {
     assert_answers(&server.superuser(), &expected["superuser"]);
     assert_answers(&server.login("users", ONE.0, ONE.1), &expected["one"]);
     assert_answers(&server.guest(), &expected["guest"]);
+}
+
+#[test]
+fn a_fresh_directory_has_the_table_of_logs_that_pocketbase_has() {
+    let schema = |directory: &Directory| -> Vec<(String, String)> {
+        let conn = Connection::open(directory.data().join("auxiliary.db")).unwrap();
+        let mut tables = conn
+            .prepare("SELECT name, sql FROM sqlite_master WHERE tbl_name = '_logs' AND sql IS NOT NULL ORDER BY name")
+            .unwrap();
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, String>(1)?));
+        let rows = tables.query_map([], row).unwrap().map(Result::unwrap);
+        rows.map(|(name, sql): (String, String)| (name, sql.split_whitespace().collect())).collect()
+    };
+    let (fresh, _) = Server::start().stop();
+    assert_eq!(schema(&fresh), schema(&directory()));
+    assert!(schema(&fresh).len() > 1);
 }
 
 #[test]
