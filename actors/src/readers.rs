@@ -26,6 +26,9 @@ use lanes::{Driver, Gate, Lanes};
 /// Threads that may have a connection for [`Readers::at_once`].
 const MAX_WORKERS: u32 = 64;
 
+/// What such a connection may keep of the database: 8 MB, as SQLite counts it.
+const OWN_CACHE: i64 = -8000;
+
 /// The bounds of the Readers.
 #[derive(Clone, Copy, Debug)]
 pub struct ReaderLimits {
@@ -173,7 +176,9 @@ impl Readers {
     pub fn at_once<T>(&self, job: impl FnOnce(&Connection) -> T) -> Option<T> {
         OWN.with_borrow_mut(|own| {
             if !own.as_ref().is_some_and(|(of, _)| Arc::ptr_eq(of, &self.counters)) {
-                *own = self.pool.try_get().map(|conn| (self.counters.clone(), conn));
+                let conn = self.pool.try_get()?;
+                conn.pragma_update(None, "cache_size", OWN_CACHE).ok()?;
+                *own = Some((self.counters.clone(), conn));
             }
             let (_, conn) = own.as_ref()?;
             let started = Instant::now();

@@ -234,10 +234,13 @@ impl Writer {
             let starts_anew = self.waiting.front().is_some_and(|job| job.limits().alone) && !group.ended.is_empty();
             let Some(mut job) = (if starts_anew { None } else { self.waiting.pop_front() }) else { break };
             let alone = job.limits().alone;
+            let before = self.conn.total_changes();
             match self.run_job(job.as_mut()) {
                 Ok(Some(tx)) => {
                     let first = group.changes.len();
-                    group.more |= tx.changes.is_empty() || tx.ends_epoch;
+                    let rows = self.conn.total_changes() - before;
+                    // A trigger may have written, too.
+                    group.more |= tx.changes.is_empty() || tx.ends_epoch || rows > tx.changes.len() as u64;
                     for change in tx.changes {
                         let seq = Seq(from.0 + group.changes.len() as u64 + 1);
                         group.changes.push(change.numbered(seq));

@@ -39,7 +39,8 @@ pub(super) fn check(request: &HttpRequest) -> Result<(), ApiError> {
     if !app.settings.current().rate_limits.enabled {
         return Ok(());
     }
-    let (method, path) = (request.method().as_str(), request.path());
+    // As the router reads it: otherwise another spelling of a path would be another place.
+    let (method, path) = (request.method().as_str(), request.match_info().as_str());
     let schema = app.schema.current();
     let mut route = None;
     if let Some((name, tags)) = tagged(method, path) {

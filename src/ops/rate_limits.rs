@@ -75,11 +75,15 @@ impl RateLimiter {
     }
 }
 
+/// In place of a window that no clock can tell the end of: a year.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 impl Windows {
     fn take(&mut self, now: Instant, place: &str, client: IpAddr, max: i64, length: Duration) -> bool {
         let window = self.find((place.into(), counted_as(client)), now);
         if window.ends <= now {
-            *window = Window { ends: now + length, left: max };
+            let ends = now.checked_add(length).unwrap_or(now + LONGEST);
+            *window = Window { ends, left: max };
         }
         window.left -= 1;
         window.left >= 0

@@ -46,6 +46,7 @@ pub(super) fn is_too_large(text: &str) -> bool {
 pub(super) async fn snapshot(app: App, text: String, caller: Caller, whole: bool) -> Snapshot {
     let options = Options::of(&text);
     match page(&app, topic_of(&text), options.as_ref(), caller, whole).await {
+        Ok(list) if list.json.is_empty() => refused("the fields make no sense"),
         Ok(list) => {
             let is_window = options.is_some_and(|options| options.is_window());
             let items = if is_window { items(&list) } else { Vec::new() };
@@ -61,12 +62,14 @@ pub(super) async fn snapshot(app: App, text: String, caller: Caller, whole: bool
             log::warn!("realtime: a live query was not read this time: {error}");
             Snapshot::Failed
         }
-        Err(error) => {
-            log::debug!("realtime: a live query cannot be read: {error}");
-            let message = "The query cannot be read: see what the list API answers to it.";
-            Snapshot::Refused(json!({ "action": "error", "message": message }).to_string().into())
-        }
+        Err(error) => refused(&error.to_string()),
     }
+}
+
+fn refused(why: &str) -> Snapshot {
+    log::debug!("realtime: a live query cannot be read: {why}");
+    let message = "The query cannot be read: see what the list API answers to it.";
+    Snapshot::Refused(json!({ "action": "error", "message": message }).to_string().into())
 }
 
 async fn page(

@@ -1,8 +1,10 @@
 //! Reading records for the caller of a request: one, or a page of them (records.md §3, §4).
 //!
-//! Each read is one job on a reader thread, from the query to the bytes of the answer.
+//! Each read is one job on a reader thread, from the query to the bytes of the answer; that of one record by its id runs
+//! where it is asked for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use headwater_actors::{Seq, change_log};
 use rusqlite::Connection;
@@ -15,6 +17,9 @@ use crate::app::App;
 use crate::query::{Base, Select};
 use crate::request::RequestInfo;
 use crate::schema::{Collection, Rule};
+
+/// How long a page that stands for a position may take: others wait for the hub that asks for it.
+const POSITIONED: Duration = Duration::from_secs(2);
 
 const DEFAULT_PER_PAGE: i64 = 30;
 const MAX_PER_PAGE: i64 = 1000;
@@ -136,6 +141,7 @@ async fn list_page(
     let rows = select.rows(Some((asked.per_page as u64, asked.offset() as u64)));
     let count = (!asked.skip_total && !scope.skip_total).then(|| select.count());
     let is_search = filter.is_some() && gate != Gate::Open;
+    let time = if positioned { POSITIONED.min(app.config.query_timeout) } else { app.config.query_timeout };
 
     let presentation = Presentation::of(&request);
     let (job_app, collection, request) = (app.clone(), collection.clone(), Arc::new(request));
@@ -154,7 +160,8 @@ async fn list_page(
         Ok((records, asked.info(total)))
     };
     if !app.record_hooks.list.is_empty() {
-        let (records, page, at) = app.readers.run(move |conn| fetch_at(conn, positioned, fetch)).await??;
+        let read = app.readers.run_within(time, move |conn| fetch_at(conn, positioned, fetch));
+        let (records, page, at) = read.await??;
         let event = ListEvent { app: job_app, collection, records, page, request };
         let presentation = Arc::new(presentation);
         let show = move |event: &ListEvent| {
@@ -172,7 +179,7 @@ async fn list_page(
         return Ok(request_hook::surround_read(app, |hooks| &hooks.list, event, show).await?.unwrap_or_default());
     }
     app.readers
-        .run(move |conn| {
+        .run_within(time, move |conn| {
             let (mut records, page, at) = fetch_at(conn, positioned, fetch)?;
             presentation.prepare(&job_app, conn, &schema, &mut records, &request)?;
             let json = presentation.page(&records, page);

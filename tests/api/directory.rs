@@ -56,7 +56,7 @@ fn a_fresh_directory_has_the_table_of_logs_that_pocketbase_has() {
             .unwrap();
         let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, String>(1)?));
         let rows = tables.query_map([], row).unwrap().map(Result::unwrap);
-        rows.map(|(name, sql): (String, String)| (name, sql.split_whitespace().collect())).collect()
+        rows.map(|(name, sql): (String, String)| (name, sql.replace('"', "'").split_whitespace().collect())).collect()
     };
     let (fresh, _) = Server::start().stop();
     assert_eq!(schema(&fresh), schema(&directory()));

@@ -71,6 +71,13 @@ impl Guard {
             }
             AuthAction::Transaction { .. } => in_job,
             AuthAction::Savepoint { savepoint_name, .. } => in_job && savepoint_name == "_hw_job",
+            // They would stay with the connection, and hide the tables of the file.
+            AuthAction::Attach { .. }
+            | AuthAction::Detach { .. }
+            | AuthAction::CreateTempTable { .. }
+            | AuthAction::CreateTempIndex { .. }
+            | AuthAction::CreateTempTrigger { .. }
+            | AuthAction::CreateTempView { .. } => typed,
             // Also by a trigger that was typed once, whatever sets it off.
             ref action if typed || context.accessor.is_some() => changes(action).is_some_and(is_own),
             _ => false,
@@ -82,7 +89,7 @@ fn is_own(table: &str) -> bool {
     table.get(..OWN_TABLES.len()).is_some_and(|head| head.eq_ignore_ascii_case(OWN_TABLES))
 }
 
-/// The table whose rows or shape an action changes. One of that name among the temporary ones would hide it.
+/// The table whose rows or shape an action changes.
 fn changes<'a>(action: &AuthAction<'a>) -> Option<&'a str> {
     match *action {
         AuthAction::Insert { table_name }
@@ -91,14 +98,11 @@ fn changes<'a>(action: &AuthAction<'a>) -> Option<&'a str> {
         | AuthAction::AlterTable { table_name, .. }
         | AuthAction::DropTable { table_name }
         | AuthAction::CreateTable { table_name }
-        | AuthAction::CreateTempTable { table_name }
         | AuthAction::CreateVtable { table_name, .. }
         | AuthAction::CreateIndex { table_name, .. }
         | AuthAction::DropIndex { table_name, .. }
         | AuthAction::CreateTrigger { table_name, .. }
-        | AuthAction::CreateTempTrigger { table_name, .. }
         | AuthAction::DropTrigger { table_name, .. } => Some(table_name),
-        AuthAction::CreateTempView { view_name } => Some(view_name),
         _ => None,
     }
 }

@@ -24,6 +24,17 @@ fn every_value_is_a_text_or_null() {
 }
 
 #[test]
+fn nothing_that_is_typed_stays_with_the_connection() {
+    let (_server, superuser) = posts();
+    let run = |query: &str| superuser.post("/api/sql", json!({ "query": query }));
+    run("create temp table posts as select * from posts").refused(400);
+    run("create temp view posts as select 1 as id").refused(400);
+    run("attach ':memory:' as other; update posts set title = 'x'").refused(400);
+    run("update posts set title = 'x' where n = 1").ok();
+    assert_eq!(values(&superuser, "posts", "title")[0], "x");
+}
+
+#[test]
 fn writes_happen_in_one_transaction_and_are_seen_at_once() {
     let (_server, superuser) = posts();
     let run = |query: &str| superuser.post("/api/sql", json!({ "query": query }));

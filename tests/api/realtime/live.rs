@@ -307,7 +307,8 @@ fn a_query_takes_the_parameters_of_a_list() {
         update(&guest, "posts", id(&post), json!({ "n": 1 }));
         assert_eq!(listener.next()["record"], json!({ "title": "post" }));
     }
-    for topic in [live("posts/*", json!({})), live(&one, json!({ "filter": "none ?" })), live("nobody/*", json!({}))] {
+    let senseless = [json!({ "filter": "none ?" }), json!({ "fields": "title:nope()" })].map(|query| live(&one, query));
+    for topic in [live("posts/*", json!({})), live("nobody/*", json!({}))].into_iter().chain(senseless) {
         for mut listener in Listener::both(&guest, &topic) {
             assert_eq!(listener.next()["action"], "error");
         }

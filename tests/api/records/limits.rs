@@ -51,6 +51,25 @@ fn who_asks_too_often_is_told_so() {
 }
 
 #[test]
+fn another_spelling_of_a_path_is_the_same_place() {
+    let server = tags(json!([rule("*:auth", "", 2), rule("tags:list", "", 1), rule("/api/health", "", 1)]));
+    let guest = server.guest();
+    let guess = json!({ "identity": "a@example.com", "password": "a guess of it" });
+    for path in ["auth-with-password", "auth-with-passwor%64"] {
+        guest.post(&format!("/api/collections/_superusers/{path}"), guess.clone()).refused(400);
+    }
+    for path in
+        ["/api/collections/_superusers/%61uth-with-password", "/%61pi/collections/_superusers/auth-with-password"]
+    {
+        guest.post(path, guess.clone()).refused(429);
+    }
+    guest.get(RECORDS).ok();
+    guest.get("/api/collections/t%61gs/record%73").refused(429);
+    guest.get("/api/health").ok();
+    guest.get("/api/h%65alth").refused(429);
+}
+
+#[test]
 fn routes_of_no_collection_count_together_under_the_rule_that_covers_them() {
     let server =
         tags(json!([rule("/api/batch", "", 1), rule("POST /api/realtime", "", 1), rule("/api/", "@guest", 9)]));

@@ -98,3 +98,15 @@ fn a_total_is_that_of_the_schema() {
     let before = "title != @now && strftime('%Y', 'now') != ''";
     assert_eq!((total(&guest, "posts", before), total(&guest, "posts", before)), (1, 1));
 }
+
+#[test]
+fn what_a_trigger_writes_counts_too() {
+    let server = library();
+    let (guest, superuser) = (server.guest(), server.superuser());
+    let trigger =
+        "CREATE TRIGGER audit AFTER INSERT ON posts BEGIN INSERT INTO others (id, title) VALUES (new.id, 'x'); END";
+    superuser.post("/api/sql", json!({ "query": trigger })).ok();
+    assert_eq!(total(&guest, "others", "title != ''"), 0);
+    guest.post(POSTS, json!({ "title": "t" })).ok();
+    assert_eq!(total(&guest, "others", "title != ''"), 1);
+}
