@@ -4,7 +4,7 @@ mod listeners;
 mod live;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ impl CallerKey {
 }
 
 pub(super) struct Roster<A: Audience> {
-    clients: HashMap<ClientKey, Client<A>>,
+    clients: BTreeMap<ClientKey, Client<A>>,
     callers: HashMap<CallerKey, Entry<A::Caller>>,
     /// Callers that are records: by subject, then by record.
     identities: HashMap<Box<str>, HashMap<Box<str>, CallerKey>>,
@@ -92,7 +92,8 @@ struct Interest {
     members: Members,
 }
 
-pub(super) type Members = HashMap<ClientKey, Member>;
+/// In the order in which they came: their queues and sockets lie in memory in much the same order.
+pub(super) type Members = BTreeMap<ClientKey, Member>;
 
 pub(super) struct Member {
     pub(super) subscription: Rc<Subscription>,
@@ -109,7 +110,7 @@ impl<C> Entry<C> {
 impl<A: Audience> Roster<A> {
     pub(super) fn new() -> Roster<A> {
         Roster {
-            clients: HashMap::new(),
+            clients: BTreeMap::new(),
             callers: HashMap::from([(GUEST, Entry::new(A::Caller::default(), None))]),
             identities: HashMap::new(),
             topics: HashMap::new(),
@@ -405,7 +406,7 @@ impl<A: Audience> Roster<A> {
             if let Some(entry) = self.callers.get_mut(&caller).filter(|_| caller != GUEST) {
                 entry.topics.push(topic);
             }
-            Interest { id: fresh, members: HashMap::new() }
+            Interest { id: fresh, members: BTreeMap::new() }
         });
         interest.members.insert(member.subscription.key, member);
     }
