@@ -19,9 +19,9 @@ use crate::ops::own_settings::{OwnSettings, OwnSettingsCache};
 use crate::ops::rate_limits::RateLimiter;
 use crate::ops::seal::Seal;
 use crate::ops::settings::{Settings, SettingsCache};
+use crate::query::Predicates;
 use crate::realtime::Realtime;
 use crate::records::Hooks;
-use crate::records::gates::Gates;
 use crate::records::totals::Totals;
 use crate::schema::{self, Schema, SchemaCache};
 
@@ -53,8 +53,8 @@ pub struct Inner {
     pub hasher: Hasher,
     /// Auth records and tokens that requests showed lately.
     pub auth_cache: AuthCache,
-    /// Rules that are met whatever the record is.
-    pub gates: Gates,
+    /// Rules, to be answered in memory.
+    pub predicates: Predicates,
     /// How many records lists have.
     pub totals: Arc<Totals>,
     /// Clients that listen to changes.
@@ -137,7 +137,7 @@ impl App {
             own_settings,
             hasher,
             auth_cache,
-            gates: Gates::default(),
+            predicates: Predicates::default(),
             totals,
             realtime,
             rate_limiter,

@@ -20,6 +20,7 @@ pub mod macros;
 mod parser;
 pub mod path;
 mod predicate;
+mod predicates;
 mod resolve;
 mod select;
 mod sort;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 pub use cache::parse;
 pub use functions::register_functions;
 pub use predicate::{Elsewhere, Predicate, Solution, Standing};
+pub use predicates::Predicates;
 pub use select::Select;
 pub use statement::{Count, Statement};
 

@@ -1,34 +1,20 @@
-//! The rules of the schema in force, ready to be answered in memory. A hub has one such set, which begins anew with each
-//! schema: a rule may mean something else when any collection has changed.
+//! The rules that decide who sees records, and how callers are sorted by them.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use headwater_actors::hub::Standing;
 
-use crate::query::Predicate;
+use crate::query::{Predicate, Predicates};
 use crate::records::shows;
 use crate::request::Caller;
 use crate::schema::{Collection, Rule, Schema};
 
 /// Which rule of a collection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     List,
     View,
     Manage,
-}
-
-/// See the module's documentation.
-#[derive(Default)]
-pub(super) struct Rules(RefCell<Compiled>);
-
-#[derive(Default)]
-struct Compiled {
-    schema: Arc<Schema>,
-    /// By the collection's version and the rule. Holding the version keeps its address from being used again.
-    predicates: HashMap<(*const Collection, Asked), (Arc<Collection>, Index)>,
 }
 
 /// A rule in memory, and the way in which callers are sorted by it.
@@ -52,27 +38,6 @@ impl Index {
     }
 }
 
-impl Rules {
-    /// A rule of a collection; none where it is no expression.
-    pub(super) fn find(&self, schema: &Arc<Schema>, collection: &Arc<Collection>, asked: Asked) -> Option<Index> {
-        let text = match (asked, asked.rule(collection)) {
-            (Asked::Manage, _) => shows::manage_rule(collection)?,
-            (_, Rule::When(text)) => text,
-            (_, Rule::Open | Rule::Sealed) => return None,
-        };
-        let mut compiled = self.0.borrow_mut();
-        if !Arc::ptr_eq(&compiled.schema, schema) {
-            *compiled = Compiled { schema: schema.clone(), predicates: HashMap::new() };
-        }
-        let key = (Arc::as_ptr(collection), asked);
-        let (_, index) = compiled
-            .predicates
-            .entry(key)
-            .or_insert_with(|| (collection.clone(), Index(Arc::new(Predicate::rule(schema, collection, text)))));
-        Some(index.clone())
-    }
-}
-
 impl Asked {
     /// The rule that decides who sees records; for `Manage` see [`shows::manage_rule`].
     pub(super) fn rule(self, collection: &Collection) -> &Rule {
@@ -80,5 +45,20 @@ impl Asked {
             Asked::List | Asked::Manage => &collection.rules.list,
             Asked::View => &collection.rules.view,
         }
+    }
+
+    /// The same, to be answered in memory; none where it is no expression.
+    pub(super) fn predicate(
+        self,
+        predicates: &Predicates,
+        schema: &Arc<Schema>,
+        collection: &Arc<Collection>,
+    ) -> Option<Arc<Predicate>> {
+        let text = match (self, self.rule(collection)) {
+            (Asked::Manage, _) => shows::manage_rule(collection)?,
+            (_, Rule::When(text)) => text,
+            (_, Rule::Open | Rule::Sealed) => return None,
+        };
+        Some(predicates.rule(schema, collection, text))
     }
 }

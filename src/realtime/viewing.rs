@@ -10,10 +10,10 @@ use headwater_actors::hub::{Delivery, Listener, TopicListeners};
 
 use super::payload::{leave, payload};
 use super::questions::Question;
-use super::rules::{Asked, Index, Rules};
+use super::rules::{Asked, Index};
 use super::topic::{Topic, request};
 use super::visibility::Visibility;
-use crate::query::Predicate;
+use crate::query::{Predicate, Predicates};
 use crate::records::{Record, Shows, shows};
 use crate::request::{Caller, RequestInfo};
 use crate::schema::{Rule, Schema};
@@ -39,7 +39,7 @@ impl Subject {
 /// What holds for all of a commit.
 pub(super) struct Moment<'a> {
     pub schema: &'a Arc<Schema>,
-    pub rules: &'a Rules,
+    pub predicates: &'a Predicates,
     pub now: DateTime<Utc>,
     /// Extensions change records for each who sees them, so nothing is shared.
     pub enriched: bool,
@@ -90,8 +90,8 @@ impl<'a> Viewing<'a> {
     pub(super) fn new(moment: &'a Moment<'a>, subject: &'a mut Subject, topic: &'a Topic) -> Viewing<'a> {
         let collection = &subject.record.collection;
         let rule = topic.asked().rule(collection).clone();
-        let index = moment.rules.find(moment.schema, collection, topic.asked());
-        let manage = moment.rules.find(moment.schema, collection, Asked::Manage).map(|index| index.0);
+        let predicate = |asked: Asked| asked.predicate(moment.predicates, moment.schema, collection);
+        let (index, manage) = (predicate(topic.asked()).map(Index), predicate(Asked::Manage));
         let request = request(topic.options.as_deref());
         Viewing { moment, subject, topic, rule, index, manage, request, filter: None, written: Vec::new() }
     }

@@ -22,7 +22,7 @@ use super::events::Message;
 use super::live;
 use super::missed;
 use super::questions::{self, Questions};
-use super::rules::{Index, Rules};
+use super::rules::Index;
 use super::topic::Topic;
 use super::viewing::{Moment, Seen, Subject, Viewing};
 use crate::app::App;
@@ -33,12 +33,11 @@ use crate::schema::{Collection, Schema};
 /// The audience of one hub.
 pub struct Visibility {
     app: App,
-    rules: Rules,
 }
 
 impl Visibility {
     pub(super) fn new(app: App) -> Visibility {
-        Visibility { app, rules: Rules::default() }
+        Visibility { app }
     }
 }
 
@@ -80,7 +79,7 @@ impl Audience for Visibility {
         let mut decided = Decided::default();
         let mut questions = Questions::new(schema.clone());
         let enriched = !self.app.record_hooks.enrich.is_empty();
-        let moment = Moment { schema: &schema, rules: &self.rules, now: Utc::now(), enriched };
+        let moment = Moment { schema: &schema, predicates: &self.app.predicates, now: Utc::now(), enriched };
         for (place, change) in commit.changes.iter().enumerate() {
             let mut topics = listeners.topics(change).peekable();
             if topics.peek().is_none() {

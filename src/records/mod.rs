@@ -10,7 +10,6 @@ mod delete;
 pub mod error;
 mod excerpt;
 pub mod expand;
-pub mod gates;
 pub mod hooks;
 pub mod output;
 mod passwords;

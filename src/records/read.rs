@@ -33,7 +33,7 @@ pub async fn view(
 ) -> Result<Vec<u8>, RecordError> {
     let gate = Gate::of(&collection.rules.view, &request, Authority::Rules)?;
     let schema = app.schema.current();
-    let gate = app.gates.settle(&schema, collection, &request, gate);
+    let gate = gate.settle(&app.predicates, &schema, collection, &request);
     let find = rules::find(&schema, collection, &request, gate, id)?;
     let presentation = Presentation::of(&request);
     let request = Arc::new(request);
@@ -126,7 +126,7 @@ async fn list_page(
         select.only(id);
     }
     // What is of one moment asks of the caller, too, as he was then.
-    let asked_of = if positioned { gate } else { app.gates.settle(&schema, collection, &request, gate) };
+    let asked_of = if positioned { gate } else { gate.settle(&app.predicates, &schema, collection, &request) };
     if let Gate::When(rule) = asked_of {
         select.rule(rule)?;
     }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use chrono::Utc;
 use headwater_actors::Action;
 use rusqlite::Connection;
 
 use super::shows::manage_rule;
 use super::{Authority, Record, RecordError};
 use crate::app::App;
-use crate::query::{Base, Select, Statement};
+use crate::query::{Base, Predicates, Select, Statement};
 use crate::request::RequestInfo;
 use crate::schema::{Collection, Rule, Schema};
 
@@ -29,6 +30,23 @@ impl<'a> Gate<'a> {
             Rule::Sealed => Err(RecordError::SuperusersOnly),
             Rule::Open => Ok(Gate::Open),
             Rule::When(text) => Ok(Gate::When(text)),
+        }
+    }
+
+    /// The gate, or an open one if its rule is met whatever the record is, like `@request.auth.id != ""`: so that reads
+    /// need no SQL for it. Only for them: a write asks its rule inside its transaction, of the caller as he is at that moment.
+    pub fn settle(
+        self,
+        predicates: &Predicates,
+        schema: &Arc<Schema>,
+        collection: &Arc<Collection>,
+        request: &RequestInfo,
+    ) -> Gate<'a> {
+        match self {
+            Gate::When(rule) if predicates.rule(schema, collection, rule).holds_anyhow(request, Utc::now()) => {
+                Gate::Open
+            }
+            gate => gate,
         }
     }
 
