@@ -25,6 +25,10 @@ use crate::{Change, Commit, Seq};
 /// Reads that a hub has under way at a time, so that others find a Reader too. What else is to be read waits.
 const READS: usize = 4;
 
+/// Times in a row that reading a window may take too long, once it was shown, before its clients are told that it cannot be
+/// read.
+const PATIENCE: u8 = 3;
+
 /// What a topic asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Liveness {
@@ -44,6 +48,8 @@ pub enum Snapshot {
     Refused(Bytes),
     /// It could not be read this time.
     Failed,
+    /// It took too long. What its clients are told if it is not tried again.
+    TookTooLong(Bytes),
 }
 
 /// A page of a live query.
@@ -77,6 +83,8 @@ pub(super) struct Live {
     under_way: usize,
     /// Could not be read; to be tried again with the next tick.
     late: Vec<Query>,
+    /// How often in a row it took too long.
+    slow: HashMap<Query, u8>,
     /// The number of the read that began last.
     last: u64,
 }
@@ -131,7 +139,8 @@ impl Live {
 
     #[cfg(test)]
     pub(super) fn is_at_rest(&self) -> bool {
-        self.reads.is_empty() && self.due.is_empty() && self.late.is_empty() && self.under_way == 0
+        let none = self.reads.is_empty() && self.due.is_empty() && self.late.is_empty() && self.slow.is_empty();
+        none && self.under_way == 0
     }
 
     /// Nothing is kept of those who have gone.
@@ -224,6 +233,7 @@ impl<A: Audience> HubState<A> {
                 Some((caller, wanted.max()?))
             }) else {
                 self.live.reads.remove(&query);
+                self.live.slow.remove(&query);
                 continue;
             };
             self.live.last += 1;
@@ -240,10 +250,16 @@ impl<A: Audience> HubState<A> {
         self.live.under_way -= 1;
         let read = self.live.reads.remove(&query);
         let liveness = self.roster.asked(&query).map(|(liveness, ..)| liveness);
+        let slow = self.live.slow.remove(&query).unwrap_or_default() + 1;
         match (snapshot, liveness) {
             (_, None | Some(Liveness::Events)) => {}
+            // It can be read in time, unless the machine is busy.
+            (Snapshot::TookTooLong(_), _) if slow < PATIENCE && self.is_shown(&query) => {
+                self.live.slow.insert(query.clone(), slow);
+                self.live.late.push(query.clone());
+            }
             (Snapshot::Failed, _) => self.live.late.push(query.clone()),
-            (Snapshot::Refused(payload), _) => self.refuse(&query, number, &payload),
+            (Snapshot::Refused(payload) | Snapshot::TookTooLong(payload), _) => self.refuse(&query, number, &payload),
             (Snapshot::Page(page), Some(Liveness::Window)) => self.show_window(&query, number, page),
             (Snapshot::Page(page), Some(Liveness::Changes)) => {
                 self.turns.push_back(Turn::Begin(query.clone(), number, page));
@@ -259,6 +275,13 @@ impl<A: Audience> HubState<A> {
         let members = self.roster.asked(query).map(|(_, _, members)| members);
         let keys = members.into_iter().flat_map(|members| members.keys().copied());
         keys.filter(|key| self.live.awaits(*key, &query.text, number)).collect()
+    }
+
+    /// Whether somebody was shown a window.
+    fn is_shown(&self, query: &Query) -> bool {
+        let members = self.roster.asked(query).map(|(_, _, members)| members);
+        let mut keys = members.into_iter().flat_map(|members| members.keys());
+        keys.any(|key| matches!(self.live.told(*key, &query.text), Some(Told::Window(_))))
     }
 
     /// A query cannot be read: whoever holds it is told so, and it is not read again for them.

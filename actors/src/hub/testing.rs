@@ -84,6 +84,8 @@ pub(crate) struct World {
     pub(crate) reads: RefCell<Vec<(String, String, bool)>>,
     /// Each so many of these fail at the first attempt; none without.
     pub(crate) failing: Cell<usize>,
+    /// Reads take too long.
+    pub(crate) late: Cell<bool>,
     /// How often two states of a window were compared.
     pub(crate) compared: Cell<usize>,
 }
@@ -203,6 +205,9 @@ impl Audience for Rc<World> {
         let slow = self.slow.get() || self.slow_reads.get();
         if reads.len().is_multiple_of(self.failing.get()) {
             return self.answer(Snapshot::Failed, slow);
+        }
+        if self.late.get() {
+            return self.answer(Snapshot::TookTooLong(r#"{"error":"late"}"#.into()), slow);
         }
         if text.ends_with("?broken") {
             return self.answer(Snapshot::Refused(r#"{"error":true}"#.into()), slow);

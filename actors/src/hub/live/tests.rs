@@ -5,7 +5,7 @@ use std::rc::Rc;
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 
-use super::READS;
+use super::{PATIENCE, READS};
 use crate::hub::testing::{Counter, Lines, User, World, change, commit};
 use crate::hub::{ClientKey, Done, Effects, HubState, Refusal, SetTopics, Ticket, Topics};
 use crate::subscription::{Subscription, SubscriptionLimits};
@@ -233,6 +233,46 @@ fn what_could_not_be_read_this_time_is_read_a_moment_later() {
     let effects = scene.hub.tick();
     scene.apply(effects);
     assert_eq!(told(&client), [page(0, "", ""), page(0, "", "")]);
+}
+
+#[test]
+fn a_window_that_was_shown_is_tried_again_when_it_takes_too_long() {
+    let mut scene = Scene::new();
+    let client = scene.client("", &["posts/*?window"]);
+    assert_eq!(told(&client).len(), 1);
+    let again = |scene: &mut Scene| {
+        let effects = scene.hub.tick();
+        scene.apply(effects);
+    };
+    for _ in 0..2 {
+        // The machine is busy for a while, but not as long as that counts.
+        scene.world.late.set(true);
+        scene.write("posts", "a");
+        (2..PATIENCE).for_each(|_| again(&mut scene));
+        assert_eq!(told(&client), [""; 0]);
+        scene.world.late.set(false);
+        again(&mut scene);
+        assert_eq!(told(&client).len(), 1);
+    }
+    scene.world.late.set(true);
+    scene.write("posts", "a");
+    (1..PATIENCE).for_each(|_| again(&mut scene));
+    let error = [r#"{"error":"late"}"#];
+    assert_eq!(told(&client), error);
+    scene.world.reads.take();
+    again(&mut scene);
+    assert_eq!(scene.reads().len(), 0);
+    // Who comes now has not seen that it can be read.
+    let others = [scene.client("", &["posts/*?window"]), scene.client("", &["posts/*?live"])];
+    assert_eq!(others.map(|other| told(&other)), [error, error]);
+    // Whoever goes takes along what is known of it.
+    scene.world.late.set(false);
+    let client = scene.client("ann", &["posts/*?window"]);
+    scene.world.late.set(true);
+    scene.write("posts", "b");
+    scene.hub.disconnect(client.key);
+    again(&mut scene);
+    assert!(scene.hub.is_tidy());
 }
 
 #[test]
