@@ -9,7 +9,7 @@ use std::time::Duration;
 use headwater_actors::change_log::LogLimits;
 use headwater_actors::readers::ReaderLimits;
 use headwater_actors::writer::{Writer, WriterLimits};
-use headwater_actors::{Change, Checkpointer, Commit, Downstream, Position, Pruner, Readers, Seq, WriterHandle};
+use headwater_actors::{Checkpointer, Commit, Downstream, Position, Pruner, Readers, Seq, WriterHandle};
 use rusqlite::Connection;
 
 use crate::auth::passwords::{Hasher, Policy};
@@ -201,12 +201,8 @@ struct Outlet {
 }
 
 impl Downstream for Outlet {
-    fn committed(&mut self, changes: &[Change], more: bool) {
-        if more {
-            self.totals.clear();
-        } else {
-            self.totals.changed(changes);
-        }
+    fn committed(&mut self, commit: &Arc<Commit>, more: bool) {
+        self.totals.committed(commit, more);
     }
 
     fn commit(&mut self, commit: Arc<Commit>) {

@@ -6,6 +6,7 @@
 //! * [`writer`]: the one owner of the read-write connection. It groups jobs into commits and numbers every change.
 //! * [`readers`]: a fixed set of threads with read-only connections.
 //! * [`change_log`]: the table that makes the order of changes durable.
+//! * [`recent`]: the newest changes, in memory.
 //! * [`pruner`]: keeps the change log within its bounds.
 //! * [`checkpoint`]: moves the write-ahead log back, off the Writer's thread.
 //! * [`hub`] and [`subscription`]: who hears of a change, one hub per worker thread, one subscription per client.
@@ -20,6 +21,7 @@ mod foreign;
 pub mod hub;
 pub mod pruner;
 pub mod readers;
+pub mod recent;
 pub mod seq;
 pub mod subscription;
 #[cfg(test)]
@@ -33,6 +35,7 @@ pub use checkpoint::Checkpointer;
 pub use deadline::is_overdue;
 pub use pruner::Pruner;
 pub use readers::{ReadError, Readers};
+pub use recent::Recent;
 pub use seq::{Epoch, Position, Seq};
 pub use writer::{Done, Downstream, JobLimits, Tx, WriteError, WriterHandle};
 

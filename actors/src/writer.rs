@@ -42,7 +42,7 @@ use crate::{Change, Commit, Position, Seq, change_log};
 pub trait Downstream: Send {
     /// A transaction was committed, and its jobs are not answered yet: whatever is kept of the database may not be older
     /// than an answer. `more`: something was written beside these changes.
-    fn committed(&mut self, _changes: &[Change], _more: bool) {}
+    fn committed(&mut self, _: &Arc<Commit>, _more: bool) {}
 
     /// Changes were committed, and their jobs answered.
     fn commit(&mut self, commit: Arc<Commit>);
@@ -314,15 +314,15 @@ impl Writer {
             unbroken("telling of an expired past", || self.downstream.expired(through));
         }
         let more = more || begun.is_some();
-        unbroken("telling of a transaction", || self.downstream.committed(&changes, more));
+        let commit = Arc::new(Commit { changes, last });
+        unbroken("telling of a transaction", || self.downstream.committed(&commit, more));
         for (job, last) in ended {
             job.finish(Fate::Committed(last.map(|seq| Position { epoch: epoch.clone(), seq })));
         }
         if let Some(start) = begun {
             unbroken("telling of a new epoch", || self.downstream.new_epoch(start));
         }
-        if !changes.is_empty() {
-            let commit = Arc::new(Commit { changes, last });
+        if !commit.changes.is_empty() {
             unbroken("publishing a commit", || self.downstream.commit(commit));
         }
         if let Some(start) = next {

@@ -71,4 +71,4 @@ pub fn check_rule(schema: &Schema, collection: &Arc<Collection>, text: &str) -> 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

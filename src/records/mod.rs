@@ -11,6 +11,7 @@ pub mod error;
 mod excerpt;
 pub mod expand;
 pub mod hooks;
+mod membership;
 pub mod output;
 mod passwords;
 pub mod pick;

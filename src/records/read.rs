@@ -3,6 +3,7 @@
 //! Each read is one job on a reader thread, from the query to the bytes of the answer; that of one record by its id runs
 //! where it is asked for.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use headwater_actors::{Seq, change_log};
 use rusqlite::Connection;
 
 use super::hooks::{ListEvent, ViewEvent};
+use super::membership::Membership;
 use super::present::{PageInfo, Presentation};
 use super::rules::{self, Gate};
 use super::{Authority, Record, RecordError, request_hook};
@@ -119,6 +121,7 @@ async fn list_page(
 ) -> Result<List, RecordError> {
     let gate = Gate::of(scope.rule, &request, Authority::Rules)?;
     let asked = Page::of(&request)?;
+    let era = app.totals.era();
     let schema = app.schema.current();
 
     let mut select = Select::new(&schema, collection, &request, Base::Stored);
@@ -145,16 +148,27 @@ async fn list_page(
 
     let presentation = Presentation::of(&request);
     let (job_app, collection, request) = (app.clone(), collection.clone(), Arc::new(request));
-    let (of_collection, totals_app) = (collection.clone(), app.clone());
+    let totals_app = app.clone();
+    let rule = match asked_of {
+        Gate::When(rule) if count.is_some() => Some(app.predicates.rule(&schema, &collection, rule)),
+        _ => None,
+    };
+    let membership = Membership {
+        schema: schema.clone(),
+        collection: collection.clone(),
+        rule,
+        request: request.clone(),
+        asked: OnceCell::new(),
+    };
     let fetch = move |conn: &Connection| -> Result<(Vec<Record>, PageInfo), RecordError> {
-        let records = rows.records(conn, &of_collection).map_err(not_listed)?;
+        let records = rows.records(conn, &membership.collection).map_err(not_listed)?;
         let total = match &count {
             None => -1,
             Some(count) => match asked.total_by_rows(records.len()) {
                 Some(total) => total,
                 // A total and a position must be of the same moment.
                 None if positioned => count.run(conn).map_err(not_listed)? as i64,
-                None => totals_app.totals.of(conn, count).map_err(not_listed)? as i64,
+                None => totals_app.totals.of(conn, count, &membership, era).map_err(not_listed)? as i64,
             },
         };
         Ok((records, asked.info(total)))

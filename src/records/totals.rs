@@ -1,17 +1,20 @@
-//! How many records a list has in all: counted once, and known until something is written that may change it.
+//! How many records a list has in all: counted once, and known until something is written that may change it. Even then the
+//! number need not be counted anew where memory can tell which of the records written since belong to the list.
 //!
-//! A count is as old as the moment before it was taken; a write is told here after its commit and before its answer. So a
-//! count that knows of fewer writes than have been told of its collection is taken anew, and whoever has the answer to a
-//! write sees it in the next total.
+//! A total is of a position in the history of changes; a write is told here after its commit and before its answer. So a
+//! total from before the last change that was told of its collection is old, and whoever has the answer to a write sees it
+//! in the next total.
 
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use dashmap::DashMap;
-use headwater_actors::{Change, Value};
+use headwater_actors::recent::{Bounds, Recent};
+use headwater_actors::{Action, Commit, Seq, Value, change_log};
 use rusqlite::Connection;
 
+use super::membership::Membership;
 use crate::generations::Generations;
 use crate::query::Count;
 
@@ -19,80 +22,143 @@ use crate::query::Count;
 const CAPACITY: usize = 1000;
 /// Longer queries are counted each time.
 const MAX_KEY: usize = 8192;
+/// What is kept of the newest changes. The hubs keep the same, and more of it.
+const RECENT: Bounds = Bounds { changes: 1024, bytes: 2 << 20 };
+/// Changes of a collection after which its records are counted anew: many take as long to look at as a count.
+const CARRIED: usize = 256;
 
 /// The totals that are known.
 pub struct Totals {
-    /// Commits told of.
-    commits: AtomicU64,
-    /// The commit that last changed the records of a collection, by its id.
-    changed: DashMap<Box<str>, u64>,
-    /// The commit that last changed something that is no record.
-    cleared: AtomicU64,
+    /// The last change of each collection, by its id, and of all.
+    changed: DashMap<Box<str>, Seq>,
+    last: AtomicU64,
+    recent: RwLock<Recent>,
+    /// Begins anew when something changes that is no record.
+    era: AtomicU64,
     known: Mutex<Generations<Known>>,
 }
 
 #[derive(Clone)]
 struct Known {
     total: u64,
-    /// Commits before it was counted.
-    commits: u64,
+    /// All changes up to this one are counted, and none after it.
+    at: Seq,
+    era: u64,
 }
 
 impl Default for Totals {
     fn default() -> Totals {
-        let known = Mutex::new(Generations::new(CAPACITY));
-        Totals { commits: AtomicU64::new(0), changed: DashMap::new(), cleared: AtomicU64::new(0), known }
+        Totals {
+            changed: DashMap::new(),
+            last: AtomicU64::new(0),
+            recent: RwLock::new(Recent::after(Seq::ZERO, RECENT)),
+            era: AtomicU64::new(0),
+            known: Mutex::new(Generations::new(CAPACITY)),
+        }
     }
 }
 
 impl Totals {
-    /// Records were changed. To be called after each commit, before its jobs are answered.
-    pub fn changed(&self, changes: &[Change]) {
-        let now = self.commits.fetch_add(1, Ordering::AcqRel) + 1;
+    /// A transaction was committed, and its jobs are not answered yet. `more`: it changed something beside these records,
+    /// so that nothing is known any more.
+    pub fn committed(&self, commit: &Arc<Commit>, more: bool) {
+        if more {
+            self.clear();
+            self.recent.write().unwrap_or_else(PoisonError::into_inner).restart(commit.last);
+            self.changed.clear();
+        } else {
+            // First what can be carried on, then that it has to be.
+            self.recent.write().unwrap_or_else(PoisonError::into_inner).push(commit.clone());
+        }
         let mut last = None;
-        for change in changes {
+        for change in &commit.changes {
             let id = change.subject.id();
             // Those of one collection mostly follow each other.
             if last.replace(id) == Some(id) {
                 continue;
             }
             match self.changed.get_mut(id) {
-                Some(mut commit) => *commit = now,
+                Some(mut seq) => *seq = commit.last,
                 None => {
-                    self.changed.insert(id.into(), now);
+                    self.changed.insert(id.into(), commit.last);
                 }
             }
         }
+        self.last.store(commit.last.0, Ordering::Release);
     }
 
-    /// Something else was changed, so that nothing is known any more. To be called like [`Totals::changed`].
+    /// Something other than records was changed, so that nothing is known any more. To be called before the change is
+    /// answered.
     pub fn clear(&self) {
-        let now = self.commits.fetch_add(1, Ordering::AcqRel) + 1;
-        self.cleared.fetch_max(now, Ordering::AcqRel);
+        self.era.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// The total, counted if need be.
-    pub(super) fn of(&self, conn: &Connection, count: &Count) -> rusqlite::Result<u64> {
+    /// In whose terms a list is asked for: to be taken before its schema is.
+    pub(super) fn era(&self) -> u64 {
+        self.era.load(Ordering::Acquire)
+    }
+
+    /// The total of a list; counted if need be.
+    pub(super) fn of(
+        &self,
+        conn: &Connection,
+        count: &Count,
+        membership: &Membership,
+        era: u64,
+    ) -> rusqlite::Result<u64> {
         let Some(key) = key(count) else { return count.run(conn) };
         let known = self.known().get(&key);
-        if let Some(known) = known.filter(|known| self.is_current(count, known)) {
-            return Ok(known.total);
+        if let Some(known) = known.filter(|known| known.era == era && era == self.era()) {
+            if self.changed(count) <= known.at {
+                return Ok(known.total);
+            }
+            // What looks at other collections is not told by the list's own records.
+            if count.of.is_some()
+                && let Some(carried) = self.carried_on(&known, membership)
+            {
+                let total = carried.total;
+                self.known().insert(key, carried);
+                return Ok(total);
+            }
         }
-        let commits = self.commits.load(Ordering::Acquire);
+        // One view of the database for both.
+        let transaction = conn.unchecked_transaction()?;
+        let at = change_log::last(conn)?;
         let total = count.run(conn)?;
-        self.known().insert(key, Known { total, commits });
+        transaction.finish()?;
+        self.known().insert(key, Known { total, at, era });
         Ok(total)
     }
 
-    fn is_current(&self, count: &Count, known: &Known) -> bool {
-        let last = match &count.of {
-            Some(collection) => self.changed.get(&**collection).map_or(0, |commit| *commit),
-            None => self.commits.load(Ordering::Acquire),
-        };
-        last.max(self.cleared.load(Ordering::Acquire)) <= known.commits
+    /// The last change that may be about what is counted.
+    fn changed(&self, count: &Count) -> Seq {
+        match &count.of {
+            Some(collection) => self.changed.get(&**collection).map_or(Seq::ZERO, |seq| *seq),
+            None => Seq(self.last.load(Ordering::Acquire)),
+        }
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, Generations<Known>> {
+    /// A total with what was written since; none where that cannot be told, or not sooner than by counting.
+    fn carried_on(&self, known: &Known, membership: &Membership) -> Option<Known> {
+        let since = self.recent.read().unwrap_or_else(PoisonError::into_inner).since(known.at)?;
+        let mut total = known.total;
+        let mut looks = 0;
+        for change in since.changes.iter().filter(|change| change.subject.id() == membership.collection.id) {
+            looks += 1;
+            if looks > CARRIED {
+                return None;
+            }
+            if change.action != Action::Create {
+                total = total.checked_sub(membership.has(change, change.before.as_ref()?)?.into())?;
+            }
+            if change.action != Action::Delete {
+                total = total.checked_add(membership.has(change, change.after.as_ref()?)?.into())?;
+            }
+        }
+        Some(Known { total, at: since.last, era: known.era })
+    }
+
+    fn known(&self) -> MutexGuard<'_, Generations<Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -115,72 +181,4 @@ fn key(count: &Count) -> Option<Box<str>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use headwater_actors::{Action, Seq, Subject};
-
-    use super::*;
-    use crate::query::Statement;
-
-    struct Named(&'static str);
-
-    impl Subject for Named {
-        fn id(&self) -> &str {
-            self.0
-        }
-
-        fn name(&self) -> &str {
-            self.0
-        }
-    }
-
-    fn change(of: &'static str) -> Change {
-        let (record, action) = ("r".into(), Action::Create);
-        Change { seq: Seq(1), subject: Arc::new(Named(of)), record, action, before: None, after: None, actor: None }
-    }
-
-    fn count(of: Option<&str>, params: Vec<Value>) -> Count {
-        let statement = Statement { sql: "SELECT count(*) FROM t WHERE ?1 IS ?1".into(), params };
-        Count { statement, of: of.map(Into::into), lasts: true }
-    }
-
-    #[test]
-    fn what_was_counted_is_known_until_something_of_it_changes() {
-        let conn = Connection::open_in_memory().unwrap();
-        conn.execute_batch("CREATE TABLE t (v)").unwrap();
-        let totals = Totals::default();
-        let insert = || conn.execute("INSERT INTO t VALUES (1)", []).unwrap();
-        let (own, all) = (count(Some("a"), vec![]), count(None, vec![]));
-        let of = |count: &Count| totals.of(&conn, count).unwrap();
-        assert_eq!((of(&own), of(&all)), (0, 0));
-        insert();
-        assert_eq!((of(&own), of(&all)), (0, 0));
-        totals.changed(&[change("b"), change("c")]);
-        assert_eq!((of(&own), of(&all)), (0, 1));
-        totals.changed(&[change("b"), change("a")]);
-        assert_eq!((of(&own), of(&all)), (1, 1));
-        insert();
-        totals.clear();
-        assert_eq!((of(&own), of(&all)), (2, 2));
-    }
-
-    #[test]
-    fn what_differs_by_a_parameter_is_counted_apart() {
-        let text = |text: &str| Value::Text(text.into());
-        let of = |params: Vec<Value>| key(&count(None, params)).unwrap();
-        let keys = [
-            of(vec![]),
-            of(vec![text("a"), text("b")]),
-            of(vec![text("a\x001:b")]),
-            of(vec![text("1")]),
-            of(vec![Value::Integer(1)]),
-            of(vec![Value::Real(1.0)]),
-        ];
-        for (index, one) in keys.iter().enumerate() {
-            assert!(keys[..index].iter().all(|other| other != one), "{one:?}");
-        }
-        assert!(key(&Count { lasts: false, ..count(None, vec![]) }).is_none());
-        assert!(key(&count(None, vec![text(&"x".repeat(MAX_KEY))])).is_none());
-    }
-}
+mod tests;

@@ -16,7 +16,6 @@ mod actor;
 mod flusher;
 mod live;
 mod post;
-mod recent;
 mod replay;
 mod roster;
 #[cfg(test)]

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 
 use super::post::Post;
-use super::recent::Recent;
 use super::roster::{Client, Roster};
 use super::state::{Deciding, Done, HubState, Turn};
 use super::topics::{SetTopics, Since};
@@ -252,7 +251,7 @@ impl<A: Audience> HubState<A> {
     pub(super) fn begin_epoch(&mut self, at: Position) {
         self.epoch = at.epoch;
         self.delivered = at.seq;
-        self.recent = Recent::after(at.seq);
+        self.recent.restart(at.seq);
         let replays: Vec<ReplayId> = self.replays.iter().map(|replay| replay.id).collect();
         replays.into_iter().for_each(|id| self.join(id));
         self.roster.restart(at.seq);
@@ -270,7 +269,7 @@ impl<A: Audience> HubState<A> {
 
     /// The past is over, and so are the replays that are not yet through it.
     pub(super) fn expire_past(&mut self, through: Seq) {
-        self.recent = Recent::after(self.delivered.max(through));
+        self.recent.restart(self.delivered.max(through));
         let late = self.replays.iter().filter(|replay| replay.at < self.delivered);
         let late: Vec<ReplayId> = late.map(|replay| replay.id).collect();
         for id in late {

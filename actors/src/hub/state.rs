@@ -10,15 +10,18 @@ use futures_util::future::LocalBoxFuture;
 
 use super::live::{Beginning, Live, Page, Query, Snapshot};
 use super::post::Post;
-use super::recent::Recent;
 use super::replay::{Replay, ReplayId};
 use super::roster::Roster;
 use super::stats::{HubCounts, HubStats};
 use super::topics::{SetTopics, Ticket};
 use super::{Audience, ClientKey, Decided, Decision, Fetched, Recheck, Refusal};
+use crate::recent::{Bounds, Recent};
 use crate::subscription::{Ending, Pushed, Sink, Subscription, SubscriptionLimits, Tick};
 use crate::wire::{Frame, Frames, Wire};
 use crate::{Commit, Epoch, Position, Seq};
+
+/// Most clients that come back have missed no more than these.
+const RECENT: Bounds = Bounds { changes: 4096, bytes: 8 << 20 };
 
 /// What is to be done after an event.
 #[derive(Default)]
@@ -112,7 +115,7 @@ impl<A: Audience> HubState<A> {
             received: at,
             deciding: None,
             delivered: at,
-            recent: Recent::after(at),
+            recent: Recent::after(at, RECENT),
             replays: Vec::new(),
             last_replay: 0,
             live: Live::default(),
@@ -384,7 +387,7 @@ impl<A: Audience> HubState<A> {
             }
         }
         self.abandon_replays();
-        self.recent = Recent::after(last);
+        self.recent.restart(last);
         for client in self.roster.clients() {
             client.subscription.end(Ending::Lagged);
             self.effects.cut.push(client.subscription.clone());

@@ -20,17 +20,20 @@ pub(crate) enum Operation {
     ListExpand,
     /// A new token for an old one.
     AuthRefresh,
+    /// Nine lists with the total, then an update of a row that they may show.
+    ListUpdate,
 }
 
 impl Operation {
     /// As on the command line, and as people read it. Reads come first and creates last, so that in a comparison all read
     /// the same rows, and the faster of two servers does not get more to read because it has created more.
-    pub(crate) const ALL: [(Operation, &str, &str); 7] = [
+    pub(crate) const ALL: [(Operation, &str, &str); 8] = [
         (Operation::Get, "get", "get one"),
         (Operation::List, "list", "list 20, filter + sort, with total"),
         (Operation::ListSkipTotal, "list-skiptotal", "list 20, filter + sort, no total"),
         (Operation::ListExpand, "list-expand", "list 20, sort, expand, with total"),
         (Operation::AuthRefresh, "auth-refresh", "auth-refresh"),
+        (Operation::ListUpdate, "list-update", "list 20, with total, one in ten an update"),
         (Operation::Update, "update", "update"),
         (Operation::Create, "create", "create"),
     ];
@@ -87,7 +90,12 @@ impl Work for Requests {
         self.body.clear();
         let path = &mut self.path;
         // Writing to a Vec cannot fail.
-        let (method, _) = match self.operation {
+        let operation = match self.operation {
+            Operation::ListUpdate if self.sent % 10 == 9 => Operation::Update,
+            Operation::ListUpdate => Operation::List,
+            operation => operation,
+        };
+        let (method, _) = match operation {
             Operation::Create => {
                 fixture::write_item(&mut self.body, None, self.rows + self.sent);
                 ("POST", write!(path, "{records}"))
@@ -98,8 +106,8 @@ impl Work for Requests {
                 ("PATCH", write!(path, "{records}/{}", fixture::id("item", row)))
             }
             Operation::Get => ("GET", write!(path, "{records}/{}", fixture::id("item", row))),
-            Operation::List | Operation::ListSkipTotal => {
-                let skip = if self.operation == Operation::List { "" } else { "&skipTotal=1" };
+            Operation::List | Operation::ListSkipTotal | Operation::ListUpdate => {
+                let skip = if operation == Operation::List { "" } else { "&skipTotal=1" };
                 let filter = "(active%3Dtrue%26%26number%3E1000)";
                 ("GET", write!(path, "{records}?page={page}&perPage=20&sort=-number&filter={filter}{skip}"))
             }

@@ -242,7 +242,9 @@ fn http_measures(setting: &Setting) -> Vec<Measure> {
             Operation::Create => Goal::Better(6.5),
             Operation::Update => Goal::Better(7.5),
             Operation::Get | Operation::AuthRefresh => Goal::Better(10.0),
-            Operation::List | Operation::ListSkipTotal | Operation::ListExpand => Goal::Better(8.0),
+            Operation::List | Operation::ListSkipTotal | Operation::ListExpand | Operation::ListUpdate => {
+                Goal::Better(8.0)
+            }
         };
         // What holds for many at once; one alone waits for the machine more than for the server.
         let goal = if setting.connections == 64 { goal } else { Goal::Better(1.0) };

@@ -176,6 +176,11 @@ impl Predicate {
         at.is_some_and(|at| at.holds(&self.tree) == Some(true))
     }
 
+    /// Whether it looks at who asks.
+    pub fn names_caller(&self) -> bool {
+        !self.paths.is_empty()
+    }
+
     /// What keeps it from being answered in memory alone. Empty if nothing does.
     pub fn elsewhere(&self) -> &[Elsewhere] {
         &self.elsewhere

@@ -1,11 +1,11 @@
 //! The query language against a real database: the collections of the conformance set, and what each filter finds.
 
 mod conformance;
-mod fixture;
+pub(crate) mod fixture;
 mod oracle;
 mod oracle_properties;
 mod predicate;
-mod predicate_properties;
+pub(crate) mod predicate_properties;
 mod properties;
 mod replay;
 mod select;

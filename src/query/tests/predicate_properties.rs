@@ -125,7 +125,7 @@ const LITERALS: &[&str] = &[
 
 const SIGNS: &[&str] = &["=", "=", "=", "!=", ">", ">=", "<", "<=", "~", "!~", "?=", "?!=", "?~"];
 
-fn rule() -> impl Strategy<Value = String> {
+pub(crate) fn rule() -> impl Strategy<Value = String> {
     let operand = prop_oneof![6 => one_of(PATHS), 4 => one_of(LITERALS)];
     let comparison = (operand.clone(), one_of(SIGNS), operand).prop_map(|(l, sign, r)| format!("{l} {sign} {r}"));
     let usual = one_of(&["owner = @request.auth.id", "@request.auth.id = editor", "@request.auth.id != ''"][..]);
@@ -236,7 +236,7 @@ fn stored_in(field: &Field) -> BoxedStrategy<Value> {
     }
 }
 
-pub(super) fn world() -> World {
+pub(crate) fn world() -> World {
     let world = World::new(vec![
         collection("teams", vec![text("name"), relation("owner", "people", 1)]),
         auth_collection(
@@ -285,9 +285,9 @@ pub(super) fn world() -> World {
 thread_local!(static WORLD: World = world());
 
 /// The values of a record, in order.
-pub(super) type Values = Vec<Value>;
+pub(crate) type Values = Vec<Value>;
 
-fn record(collection: &str, odd: bool) -> BoxedStrategy<Values> {
+pub(crate) fn record(collection: &str, odd: bool) -> BoxedStrategy<Values> {
     let collection = WORLD.with(|world| world.collection(collection).clone());
     let columns: Vec<BoxedStrategy<Value>> = collection
         .fields
@@ -306,9 +306,9 @@ fn record(collection: &str, odd: bool) -> BoxedStrategy<Values> {
 }
 
 /// A collection and the values of a record; none is a guest.
-pub(super) type Who = Option<(&'static str, Values)>;
+pub(crate) type Who = Option<(&'static str, Values)>;
 
-fn caller() -> impl Strategy<Value = Who> {
+pub(crate) fn caller() -> impl Strategy<Value = Who> {
     prop_oneof![
         1 => Just(None),
         4 => record("people", true).prop_map(|values| Some(("people", values))),
@@ -321,7 +321,7 @@ fn made(world: &World, collection: &str, values: Values) -> Record {
     Record::from_values(world.collection(collection).clone(), values)
 }
 
-pub(super) fn request(world: &World, who: Who, q: Option<String>, n: String) -> RequestInfo {
+pub(crate) fn request(world: &World, who: Who, q: Option<String>, n: String) -> RequestInfo {
     let caller = match who {
         None => Caller::GUEST,
         Some((collection, values)) => Caller::of(Arc::new(made(world, collection, values))),
@@ -361,7 +361,7 @@ fn store(world: &World, record: &Record) -> Record {
 }
 
 /// As many cases as `PROPTEST_CASES` says, or few.
-fn config() -> ProptestConfig {
+pub(crate) fn config() -> ProptestConfig {
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     match std::env::var_os("PROPTEST_CASES") {
         Some(_) => config,

@@ -1,17 +1,13 @@
-//! The newest commits, kept in memory: most clients that come back have missed no more than these.
+//! The newest commits, kept in memory for whoever knows how things were a moment ago.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::{Change, Commit, Row, Seq, Value};
 
-/// Changes that are kept at most. Hubs share their bytes.
-const CHANGES: usize = 4096;
-
-/// Bytes of values that are kept at most.
-const BYTES: usize = 8 << 20;
-
-pub(super) struct Recent {
+/// See the module's documentation. The commits themselves are shared by all who keep them.
+pub struct Recent {
+    bounds: Bounds,
     commits: VecDeque<Arc<Commit>>,
     /// The commits are all there were after this one.
     after: Seq,
@@ -19,19 +15,32 @@ pub(super) struct Recent {
     bytes: usize,
 }
 
+/// What is kept at most.
+#[derive(Clone, Copy)]
+pub struct Bounds {
+    pub changes: usize,
+    /// Of values, about.
+    pub bytes: usize,
+}
+
 impl Recent {
-    pub(super) fn after(seq: Seq) -> Recent {
-        Recent { commits: VecDeque::new(), after: seq, changes: 0, bytes: 0 }
+    pub fn after(seq: Seq, bounds: Bounds) -> Recent {
+        Recent { bounds, commits: VecDeque::new(), after: seq, changes: 0, bytes: 0 }
     }
 
-    pub(super) fn push(&mut self, commit: Arc<Commit>) {
+    /// Forgets everything; what follows comes after this.
+    pub fn restart(&mut self, after: Seq) {
+        *self = Recent::after(after, self.bounds);
+    }
+
+    pub fn push(&mut self, commit: Arc<Commit>) {
         if commit.changes.is_empty() {
             return;
         }
         self.changes += commit.changes.len();
         self.bytes += weight(&commit);
         self.commits.push_back(commit);
-        while self.changes > CHANGES || self.bytes > BYTES {
+        while self.changes > self.bounds.changes || self.bytes > self.bounds.bytes {
             let Some(oldest) = self.commits.pop_front() else { break };
             self.after = oldest.last;
             self.changes -= oldest.changes.len();
@@ -40,7 +49,7 @@ impl Recent {
     }
 
     /// Everything after `seq` as one; None if that is more than there is here.
-    pub(super) fn since(&self, seq: Seq) -> Option<Arc<Commit>> {
+    pub fn since(&self, seq: Seq) -> Option<Arc<Commit>> {
         if seq < self.after {
             return None;
         }
@@ -72,13 +81,15 @@ mod tests {
     use super::*;
     use crate::hub::testing::{change, commit};
 
+    const BOUNDS: Bounds = Bounds { changes: 100, bytes: 1 << 20 };
+
     fn seqs(recent: &Recent, seq: u64) -> Option<Vec<u64>> {
         Some(recent.since(Seq(seq))?.changes.iter().map(|change| change.seq.0).collect())
     }
 
     #[test]
     fn what_came_after_a_position() {
-        let mut recent = Recent::after(Seq(10));
+        let mut recent = Recent::after(Seq(10), BOUNDS);
         assert_eq!((seqs(&recent, 9), seqs(&recent, 10)), (None, Some(vec![])));
         recent.push(commit(vec![change(11, "posts", "a"), change(12, "posts", "b")]));
         recent.push(commit(vec![change(13, "posts", "a")]));
@@ -90,11 +101,11 @@ mod tests {
 
     #[test]
     fn the_oldest_go_first() {
-        let mut recent = Recent::after(Seq(0));
-        for seq in 1..=CHANGES as u64 + 5 {
+        let mut recent = Recent::after(Seq(0), BOUNDS);
+        for seq in 1..=BOUNDS.changes as u64 + 5 {
             recent.push(commit(vec![change(seq, "posts", "a")]));
         }
         assert_eq!(seqs(&recent, 4), None);
-        assert_eq!(seqs(&recent, 5).unwrap().len(), CHANGES);
+        assert_eq!(seqs(&recent, 5).unwrap().len(), BOUNDS.changes);
     }
 }
