@@ -335,4 +335,22 @@ mod tests {
         assert!(!readers.run(|_| is_overdue()).await.unwrap());
         assert!(!is_overdue(), "nobody set a limit here");
     }
+
+    #[actix::test]
+    async fn a_connection_for_reads_at_once_keeps_less_in_memory() {
+        let place = Place::new("readers");
+        place.open();
+        let limits = ReaderLimits { threads: 1, slow: 0, ..ReaderLimits::default() };
+        let start = || {
+            Readers::start(&place.database(), limits, |conn| conn.pragma_update(None, "cache_size", 4 * OWN_CACHE))
+                .unwrap()
+        };
+        let cache =
+            |conn: &Connection| conn.pragma_query_value(None, "cache_size", |row| row.get::<_, i64>(0)).unwrap();
+        // This thread's connection to the one is none to the other.
+        for readers in [start(), start()] {
+            assert_eq!(readers.at_once(cache), Some(OWN_CACHE));
+            assert_eq!(readers.run(cache).await.unwrap(), 4 * OWN_CACHE);
+        }
+    }
 }

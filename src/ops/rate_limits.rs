@@ -170,6 +170,17 @@ mod tests {
     }
 
     #[test]
+    fn a_window_may_be_of_any_length() {
+        let start = Instant::now();
+        let later = start + LONGEST - Duration::from_secs(1);
+        for length in [LONGEST, Duration::from_secs(i64::MAX as u64), Duration::MAX] {
+            let mut windows = Windows::default();
+            let mut take = |now| windows.take(now, "a", [10, 0, 0, 1].into(), 2, length);
+            assert!(take(start) && take(later) && !take(later), "{length:?}");
+        }
+    }
+
+    #[test]
     fn a_network_of_version_6_is_one_client() {
         let limiter = RateLimiter::default();
         let admits = |client: &str| limiter.take("a", client.parse().unwrap(), 1, Duration::from_secs(60));

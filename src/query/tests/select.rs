@@ -8,7 +8,7 @@ use super::fixture::*;
 use crate::query::{Base, QueryError, Select, check_rule};
 use crate::records::Record;
 use crate::request::RequestInfo;
-use crate::schema::{Rule, Schema};
+use crate::schema::{CollectionKind, Rule, Schema};
 
 fn ids(found: &[&str]) -> Vec<String> {
     found.iter().map(|id| (*id).to_owned()).collect()
@@ -51,6 +51,29 @@ fn pages() {
     assert_eq!(page(2, 6), "");
     assert_eq!(page(u64::MAX, 0), "C B A D E");
     assert_eq!(select.count().run(&world.conn).unwrap(), 5);
+}
+
+#[test]
+fn a_count_lasts_where_nothing_but_a_write_can_change_it() {
+    let tables = || vec![collection("tags", vec![text("name")]), collection("posts", vec![relation("tag", "tags", 1)])];
+    let mut shown = collection("shown", Vec::new());
+    shown.kind = CollectionKind::View { query: String::new() };
+    let (plain, with_view) = (World::new(tables()), World::new(tables().into_iter().chain([shown]).collect()));
+    let cases = [
+        (&plain, "posts", "id != ''", true),
+        (&plain, "posts", "tag.name = 'x'", true),
+        (&plain, "posts", "id != @now", false),
+        (&plain, "posts", "tag.name = strftime('%Y', 'now')", false),
+        // Nobody knows what the query of a view asks: the clock, say.
+        (&with_view, "shown", "id != ''", false),
+        (&with_view, "posts", "@collection.shown.id ?= id", false),
+        (&with_view, "posts", "id != ''", true),
+    ];
+    let guest = RequestInfo::default();
+    for (world, name, rule, lasts) in cases {
+        let mut select = Select::new(&world.schema, world.collection(name), &guest, Base::Stored);
+        assert_eq!(select.rule(rule).unwrap().count().lasts, lasts, "{name}: {rule}");
+    }
 }
 
 #[test]
@@ -164,7 +187,7 @@ fn an_address_that_is_not_shown_is_not_told_by_what_it_would_fail() {
 #[test]
 fn superusers_may_name_everything() {
     let world = conformance_set();
-    let kind = crate::schema::CollectionKind::Auth(Box::new(crate::schema::AuthOptions::fresh(true)));
+    let kind = CollectionKind::Auth(Box::new(crate::schema::AuthOptions::fresh(true)));
     let own = crate::schema::Collection::new("su", crate::schema::SUPERUSERS, kind);
     let record = Record::blank(Arc::new(own.with_fields(auth_collection("x", Vec::new()).fields)));
     let request = RequestInfo { caller: crate::request::Caller::of(Arc::new(record)), ..RequestInfo::default() };

@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use super::listener::Listener;
 use super::live::live;
 use super::scene::{collection, create, id, start, update, user};
-use crate::harness::{Client, Server, Socket, Stream, query};
+use crate::harness::{Client, Directory, Program, Server, Socket, Stream, query};
 
 /// The next message of each is about a new record of `marks`: nothing came before it.
 #[track_caller]
@@ -136,36 +136,73 @@ fn nothing_follows_an_error() {
     nothing_came(&server, &mut listeners);
 }
 
-/// Whose conditions keep the database busy is cut off once for all of them; the others hear of the change.
-#[test]
-fn many_slow_filters_of_one_client_do_not_add_up() {
-    const FIELDS: usize = 6;
-    // More than anybody would wait for, at a second each.
-    const TOPICS: usize = 50;
-    let server = start();
-    let superuser = server.superuser();
-    let posts = collection(&server, "posts", json!({}));
+/// Relations of a post to others.
+const PEERS: usize = 6;
+
+/// Posts that refer to one in as many ways as they can: that one, which itself refers to a friend.
+fn crowd(server: &Server) -> Json {
+    let posts = collection(server, "posts", json!({}));
     let mut fields = posts["fields"].as_array().unwrap().clone();
-    fields.extend((0..FIELDS).map(
+    fields.extend((0..PEERS).map(
         |n| json!({ "name": format!("peer{n}"), "type": "relation", "collectionId": posts["id"], "maxSelect": 1 }),
     ));
-    superuser.patch("/api/collections/posts", json!({ "fields": fields })).ok();
+    server.superuser().patch("/api/collections/posts", json!({ "fields": fields })).ok();
     let guest = server.guest();
     let friend = create(&guest, "posts", json!({ "title": "friend" }));
     let hub = create(&guest, "posts", json!({ "peer0": friend["id"] }));
-    let peers: serde_json::Map<String, Json> = (0..FIELDS).map(|n| (format!("peer{n}"), hub["id"].clone())).collect();
+    let peers: serde_json::Map<String, Json> = (0..PEERS).map(|n| (format!("peer{n}"), hub["id"].clone())).collect();
     let mut session = guest.session();
     for _ in 0..60 {
         session.send("POST", "/api/collections/posts/records", &Json::from(peers.clone())).expect("an answer").ok();
     }
+    hub
+}
+
+/// Every combination of those who refer to the one has to be looked at to find that none fits.
+fn slow(n: usize) -> String {
+    let parts: Vec<String> = (0..PEERS).map(|n| format!("posts_via_peer{n}.title ?= 'none'")).collect();
+    format!("title = 'n{n}' || {}", parts.join(" || "))
+}
+
+/// A page that takes too long is told to be none, however long a list may take. Who waits meanwhile has his in turn.
+#[test]
+fn a_page_that_takes_too_long_is_an_error_and_the_next_one_is_read() {
+    // As many as are read at a time.
+    const READS: usize = 4;
+    let server = Server::run(&Program::headwater(), Directory::fresh(), &["--queryTimeout", "600"]);
+    crowd(&server);
+    let guest = server.guest();
+    let quick = live("posts/*", json!({ "filter": "title = 'friend'" }));
+    let mut topics: Vec<String> = (0..READS).map(|n| live("posts/*", json!({ "filter": slow(n) }))).collect();
+    let mut stream = Stream::open(&guest);
+    for more in [None, Some(quick.clone())] {
+        topics.extend(more);
+        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+        stream.subscribe(&guest, &topics).ok();
+    }
+    for _ in &topics {
+        let event = stream.next();
+        let expected = if event.name == quick { "snapshot" } else { "error" };
+        assert_eq!(event.action(), expected, "{event:?}");
+    }
+    let friend = create(&guest, "posts", json!({ "title": "friend" }));
+    let event = stream.next();
+    assert_eq!((event.name, event.data), (quick, json!({ "action": "enter", "record": friend })));
+}
+
+/// Whose conditions keep the database busy is cut off once for all of them; the others hear of the change.
+#[test]
+fn many_slow_filters_of_one_client_do_not_add_up() {
+    // More than anybody would wait for, at a second each.
+    const TOPICS: usize = 50;
+    let server = start();
+    let hub = crowd(&server);
+    let guest = server.guest();
     let filtered = |filter: &str| {
         let options = json!({ "query": { "filter": filter } }).to_string();
         format!("posts/*?{}", query(&[("options", &options)]))
     };
-    // Every combination of those who refer to it has to be looked at to find that none fits.
-    let parts: Vec<String> = (0..FIELDS).map(|n| format!("posts_via_peer{n}.title ?= 'none'")).collect();
-    let slow = |n: usize| filtered(&format!("title = 'n{n}' || {}", parts.join(" || ")));
-    let topics: Vec<String> = (0..TOPICS).map(slow).collect();
+    let topics: Vec<String> = (0..TOPICS).map(|n| filtered(&slow(n))).collect();
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
     let fast = filtered("peer0.title = 'friend'");
 

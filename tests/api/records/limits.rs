@@ -51,6 +51,17 @@ fn who_asks_too_often_is_told_so() {
 }
 
 #[test]
+fn a_window_without_an_end_limits_too() {
+    let mut endless = rule("tags:list", "", 2);
+    endless["duration"] = json!(i64::MAX);
+    let server = tags(json!([endless]));
+    let guest = server.guest();
+    for status in [200, 200, 429, 429] {
+        assert_eq!(guest.get(RECORDS).status, status);
+    }
+}
+
+#[test]
 fn another_spelling_of_a_path_is_the_same_place() {
     let server = tags(json!([rule("*:auth", "", 2), rule("tags:list", "", 1), rule("/api/health", "", 1)]));
     let guest = server.guest();
