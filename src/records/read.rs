@@ -3,7 +3,6 @@
 //! Each read is one job on a reader thread, from the query to the bytes of the answer; that of one record by its id runs
 //! where it is asked for.
 
-use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -153,13 +152,8 @@ async fn list_page(
         Gate::When(rule) if count.is_some() => Some(app.predicates.rule(&schema, &collection, rule)),
         _ => None,
     };
-    let membership = Membership {
-        schema: schema.clone(),
-        collection: collection.clone(),
-        rule,
-        request: request.clone(),
-        asked: OnceCell::new(),
-    };
+    let membership =
+        Membership { schema: schema.clone(), collection: collection.clone(), rule, request: request.clone() };
     let fetch = move |conn: &Connection| -> Result<(Vec<Record>, PageInfo), RecordError> {
         let records = rows.records(conn, &membership.collection).map_err(not_listed)?;
         let total = match &count {

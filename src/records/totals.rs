@@ -14,7 +14,7 @@ use headwater_actors::recent::{Bounds, Recent};
 use headwater_actors::{Action, Commit, Seq, Value, change_log};
 use rusqlite::Connection;
 
-use super::membership::Membership;
+use super::membership::{Conditions, Membership};
 use crate::generations::Generations;
 use crate::query::Count;
 
@@ -44,6 +44,8 @@ struct Known {
     /// All changes up to this one are counted, and none after it.
     at: Seq,
     era: u64,
+    /// What belongs to the list, once that was asked.
+    conditions: Option<Conditions>,
 }
 
 impl Default for Totals {
@@ -126,7 +128,7 @@ impl Totals {
         let at = change_log::last(conn)?;
         let total = count.run(conn)?;
         transaction.finish()?;
-        self.known().insert(key, Known { total, at, era });
+        self.known().insert(key, Known { total, at, era, conditions: None });
         Ok(total)
     }
 
@@ -141,6 +143,8 @@ impl Totals {
     /// A total with what was written since; none where that cannot be told, or not sooner than by counting.
     fn carried_on(&self, known: &Known, membership: &Membership) -> Option<Known> {
         let since = self.recent.read().unwrap_or_else(PoisonError::into_inner).since(known.at)?;
+        let conditions = known.conditions.clone().unwrap_or_else(|| membership.conditions());
+        let judge = membership.judge(&conditions);
         let mut total = known.total;
         let mut looks = 0;
         for change in since.changes.iter().filter(|change| change.subject.id() == membership.collection.id) {
@@ -149,13 +153,13 @@ impl Totals {
                 return None;
             }
             if change.action != Action::Create {
-                total = total.checked_sub(membership.has(change, change.before.as_ref()?)?.into())?;
+                total = total.checked_sub(judge.has(change, change.before.as_ref()?)?.into())?;
             }
             if change.action != Action::Delete {
-                total = total.checked_add(membership.has(change, change.after.as_ref()?)?.into())?;
+                total = total.checked_add(judge.has(change, change.after.as_ref()?)?.into())?;
             }
         }
-        Some(Known { total, at: since.last, era: known.era })
+        Some(Known { total, at: since.last, era: known.era, conditions: Some(conditions) })
     }
 
     fn known(&self) -> MutexGuard<'_, Generations<Known>> {
