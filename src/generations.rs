@@ -26,6 +26,10 @@ impl<V: Clone> Generations<V> {
         Some(value)
     }
 
+    pub fn clear(&mut self) {
+        *self = Generations::new(self.capacity);
+    }
+
     pub fn insert(&mut self, key: Box<str>, value: V) {
         if self.young.len() >= self.capacity {
             self.old = std::mem::take(&mut self.young);

@@ -8,7 +8,8 @@ use crate::{Change, Commit, Row, Seq, Value};
 /// See the module's documentation. The commits themselves are shared by all who keep them.
 pub struct Recent {
     bounds: Bounds,
-    commits: VecDeque<Arc<Commit>>,
+    /// Each with its weight.
+    commits: VecDeque<(Arc<Commit>, usize)>,
     /// The commits are all there were after this one.
     after: Seq,
     changes: usize,
@@ -37,25 +38,29 @@ impl Recent {
         if commit.changes.is_empty() {
             return;
         }
+        let weight = weight(&commit);
         self.changes += commit.changes.len();
-        self.bytes += weight(&commit);
-        self.commits.push_back(commit);
+        self.bytes += weight;
+        self.commits.push_back((commit, weight));
         while self.changes > self.bounds.changes || self.bytes > self.bounds.bytes {
-            let Some(oldest) = self.commits.pop_front() else { break };
+            let Some((oldest, weight)) = self.commits.pop_front() else { break };
             self.after = oldest.last;
             self.changes -= oldest.changes.len();
-            self.bytes -= weight(&oldest);
+            self.bytes -= weight;
         }
+    }
+
+    /// The commits of all changes after `seq`; None if that is more than there is here. The first one may also have changes
+    /// up to it.
+    pub fn commits_since(&self, seq: Seq) -> Option<impl Iterator<Item = &Arc<Commit>>> {
+        let first = self.commits.partition_point(|(commit, _)| commit.last <= seq);
+        (seq >= self.after).then(|| self.commits.range(first..).map(|(commit, _)| commit))
     }
 
     /// Everything after `seq` as one; None if that is more than there is here.
     pub fn since(&self, seq: Seq) -> Option<Arc<Commit>> {
-        if seq < self.after {
-            return None;
-        }
-        let last = self.commits.back().map_or(self.after, |commit| commit.last);
-        let first = self.commits.partition_point(|commit| commit.last <= seq);
-        let changes = self.commits.iter().skip(first).flat_map(|commit| &commit.changes);
+        let last = self.commits.back().map_or(self.after, |(commit, _)| commit.last);
+        let changes = self.commits_since(seq)?.flat_map(|commit| &commit.changes);
         let changes: Vec<Change> = changes.filter(|change| change.seq > seq).cloned().collect();
         Some(Arc::new(Commit { changes, last: last.max(seq) }))
     }

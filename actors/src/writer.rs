@@ -36,7 +36,7 @@ use job::{Effect, Fate, Job};
 use crate::checkpoint::checkpoint;
 use crate::deadline::Deadline;
 use crate::foreign::ForeignWrites;
-use crate::{Change, Commit, Position, Seq, change_log};
+use crate::{Action, Change, Commit, NewChange, Position, Seq, change_log};
 
 /// Who hears of what the Writer did. Called on the Writer's thread, in the order in which it happened; must be quick.
 pub trait Downstream: Send {
@@ -239,8 +239,11 @@ impl Writer {
                 Ok(Some(tx)) => {
                     let first = group.changes.len();
                     let rows = self.conn.total_changes() - before;
-                    // A trigger may have written, too.
-                    group.more |= tx.changes.is_empty() || tx.ends_epoch || rows > tx.changes.len() as u64;
+                    // A trigger may have written, too, or have kept a row from being written.
+                    let has_row =
+                        |change: &&NewChange| change.action != Action::Update || change.before != change.after;
+                    let told = tx.changes.iter().filter(has_row).count();
+                    group.more |= !tx.is_own && (tx.changes.is_empty() || tx.ends_epoch || rows != told as u64);
                     for change in tx.changes {
                         let seq = Seq(from.0 + group.changes.len() as u64 + 1);
                         group.changes.push(change.numbered(seq));

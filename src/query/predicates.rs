@@ -32,6 +32,10 @@ impl Predicates {
         let predicate = Arc::new(Predicate::rule(schema, collection, rule));
         let mut compiled = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&compiled.schema, schema) {
+            // Who still has an old schema does not undo what all others have made of the new one.
+            if schema.version < compiled.schema.version {
+                return predicate;
+            }
             *compiled = Compiled { schema: schema.clone(), rules: HashMap::new() };
         }
         // Whoever was first: equal callers are told apart by whose predicate they stand under.

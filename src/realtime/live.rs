@@ -46,7 +46,7 @@ pub(super) fn is_too_large(text: &str) -> bool {
 pub(super) async fn snapshot(app: App, text: String, caller: Caller, whole: bool) -> Snapshot {
     let options = Options::of(&text);
     match page(&app, topic_of(&text), options.as_ref(), caller, whole).await {
-        Ok(list) if list.json.is_empty() => Snapshot::Refused(told("the fields make no sense")),
+        Ok(list) if list.json.is_empty() => Snapshot::Refused(refusal("the fields make no sense")),
         Ok(list) => {
             let is_window = options.is_some_and(|options| options.is_window());
             let items = if is_window { items(&list) } else { Vec::new() };
@@ -62,14 +62,14 @@ pub(super) async fn snapshot(app: App, text: String, caller: Caller, whole: bool
             log::warn!("realtime: a live query was not read this time: {error}");
             Snapshot::Failed
         }
-        Err(error @ RecordError::Interrupted) => Snapshot::TookTooLong(told(&error.to_string())),
-        Err(error) => Snapshot::Refused(told(&error.to_string())),
+        Err(error @ RecordError::Interrupted) => Snapshot::TookTooLong(refusal(&error.to_string())),
+        Err(error) => Snapshot::Refused(refusal(&error.to_string())),
     }
 }
 
 /// What clients are told of a query that cannot be read.
-fn told(why: &str) -> Bytes {
-    log::debug!("realtime: a live query cannot be read: {why}");
+fn refusal(why: &str) -> Bytes {
+    log::debug!("realtime: a live query was not read: {why}");
     let message = "The query cannot be read, or takes too long: see what the list API answers to it.";
     json!({ "action": "error", "message": message }).to_string().into()
 }

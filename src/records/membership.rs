@@ -11,7 +11,7 @@ use crate::query::Predicate;
 use crate::request::{Caller, RequestInfo};
 use crate::schema::{Collection, FieldKind, Schema};
 
-/// A list that does not depend on the clock.
+/// A list: whose records belong to it is decided by what it asks, and by who asks.
 pub(super) struct Membership {
     pub schema: Arc<Schema>,
     pub collection: Arc<Collection>,
@@ -20,34 +20,57 @@ pub(super) struct Membership {
     pub request: Arc<RequestInfo>,
 }
 
-/// What a list asks of a record. Lasts as long as the schema, and is the same for lists of the same SQL.
+/// What a list asks of a record, ready to be asked. Good for lists of the same schema, rule and filter; what they compare
+/// with may be of the request.
 #[derive(Clone)]
-pub(super) struct Conditions(Arc<[Arc<Predicate>]>);
+pub(super) struct Conditions {
+    rule: Option<Arc<Predicate>>,
+    filter: Option<(Box<str>, Arc<Predicate>)>,
+    /// A superuser may write whatever an owner may.
+    trusted: bool,
+}
 
 /// Who tells what belongs to the list of one request.
 pub(super) struct Judge<'a> {
     collection: &'a Arc<Collection>,
-    conditions: &'a [Arc<Predicate>],
+    conditions: &'a Conditions,
     request: Arc<RequestInfo>,
 }
 
 impl Membership {
-    pub fn conditions(&self) -> Conditions {
-        // A superuser may write whatever an owner may.
-        let compile = if self.request.caller.is_superuser() { Predicate::rule } else { Predicate::filter };
-        let filter = self.request.query.get("filter").filter(|filter| !filter.is_empty());
-        let filter = filter.map(|filter| Arc::new(compile(&self.schema, &self.collection, filter)));
-        Conditions(self.rule.iter().cloned().chain(filter).collect())
+    /// False where the collection was another one when the list was asked for than when its schema was looked at.
+    pub fn is_of_its_schema(&self) -> bool {
+        self.schema.by_id(&self.collection.id).is_some_and(|now| Arc::ptr_eq(now, &self.collection))
     }
 
-    pub fn judge<'a>(&'a self, Conditions(conditions): &'a Conditions) -> Judge<'a> {
-        let names_caller = || conditions.iter().any(|condition| condition.names_caller());
-        let request = match self.request.caller.is_superuser() && !names_caller() {
+    /// What is asked; as it is `known` where that is of such a list.
+    pub fn conditions(&self, known: Option<&Conditions>) -> Conditions {
+        let trusted = self.request.caller.is_superuser();
+        let text = self.request.query.get("filter").filter(|filter| !filter.is_empty());
+        let known = known.filter(|known| known.trusted == trusted).and_then(|known| known.filter.as_ref());
+        let filter = text.map(|text| match known {
+            Some((same, predicate)) if **same == **text => (same.clone(), predicate.clone()),
+            _ => {
+                let compile = if trusted { Predicate::rule } else { Predicate::filter };
+                (text.as_str().into(), Arc::new(compile(&self.schema, &self.collection, text)))
+            }
+        });
+        Conditions { rule: self.rule.clone(), filter, trusted }
+    }
+
+    pub fn judge<'a>(&'a self, conditions: &'a Conditions) -> Judge<'a> {
+        let request = match conditions.trusted && !conditions.all().any(|condition| condition.names_caller()) {
             // Predicates know no superusers. This one is asked alike by everybody.
             true => Arc::new(RequestInfo { caller: Caller::GUEST, ..RequestInfo::clone(&self.request) }),
             false => self.request.clone(),
         };
         Judge { collection: &self.collection, conditions, request }
+    }
+}
+
+impl Conditions {
+    fn all(&self) -> impl Iterator<Item = &Arc<Predicate>> {
+        self.rule.iter().chain(self.filter.as_ref().map(|(_, predicate)| predicate))
     }
 }
 
@@ -61,7 +84,7 @@ impl Judge<'_> {
             return None;
         }
         let mut all = Some(true);
-        for condition in self.conditions {
+        for condition in self.conditions.all() {
             match condition.holds(&record, &self.request, Utc::now()) {
                 Some(true) => {}
                 Some(false) => return Some(false),

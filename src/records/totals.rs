@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use dashmap::DashMap;
 use headwater_actors::recent::{Bounds, Recent};
-use headwater_actors::{Action, Commit, Seq, Value, change_log};
+use headwater_actors::{Action, Change, Commit, Seq, Value, change_log, is_overdue};
 use rusqlite::Connection;
 
 use super::membership::{Conditions, Membership};
@@ -22,6 +22,8 @@ use crate::query::Count;
 const CAPACITY: usize = 1000;
 /// Longer queries are counted each time.
 const MAX_KEY: usize = 8192;
+/// What longer queries ask is made ready anew each time.
+const MAX_READY: usize = 2048;
 /// What is kept of the newest changes. The hubs keep the same, and more of it.
 const RECENT: Bounds = Bounds { changes: 1024, bytes: 2 << 20 };
 /// Changes of a collection after which its records are counted anew: many take as long to look at as a count.
@@ -53,6 +55,7 @@ impl Default for Totals {
         Totals {
             changed: DashMap::new(),
             last: AtomicU64::new(0),
+            // What was there before is known to all counts.
             recent: RwLock::new(Recent::after(Seq::ZERO, RECENT)),
             era: AtomicU64::new(0),
             known: Mutex::new(Generations::new(CAPACITY)),
@@ -93,6 +96,7 @@ impl Totals {
     /// answered.
     pub fn clear(&self) {
         self.era.fetch_add(1, Ordering::AcqRel);
+        self.known().clear();
     }
 
     /// In whose terms a list is asked for: to be taken before its schema is.
@@ -109,18 +113,21 @@ impl Totals {
         era: u64,
     ) -> rusqlite::Result<u64> {
         let Some(key) = key(count) else { return count.run(conn) };
-        let known = self.known().get(&key);
-        if let Some(known) = known.filter(|known| known.era == era && era == self.era()) {
+        let known = self.known().get(&key).filter(|known| known.era == era && era == self.era());
+        let mut conditions = None;
+        if let Some(known) = known {
             if self.changed(count) <= known.at {
                 return Ok(known.total);
             }
             // What looks at other collections is not told by the list's own records.
-            if count.of.is_some()
-                && let Some(carried) = self.carried_on(&known, membership)
-            {
-                let total = carried.total;
-                self.known().insert(key, carried);
-                return Ok(total);
+            if count.of.is_some() && membership.is_of_its_schema() {
+                let asked = membership.conditions(known.conditions.as_ref());
+                let carried = self.carried_on(&known, membership, &asked);
+                conditions = Some(asked).filter(|_| key.len() <= MAX_READY);
+                if let Some((total, at)) = carried {
+                    self.known().insert(key, Known { total, at, era, conditions });
+                    return Ok(total);
+                }
             }
         }
         // One view of the database for both.
@@ -128,7 +135,7 @@ impl Totals {
         let at = change_log::last(conn)?;
         let total = count.run(conn)?;
         transaction.finish()?;
-        self.known().insert(key, Known { total, at, era, conditions: None });
+        self.known().insert(key, Known { total, at, era, conditions });
         Ok(total)
     }
 
@@ -140,16 +147,17 @@ impl Totals {
         }
     }
 
-    /// A total with what was written since; none where that cannot be told, or not sooner than by counting.
-    fn carried_on(&self, known: &Known, membership: &Membership) -> Option<Known> {
-        let since = self.recent.read().unwrap_or_else(PoisonError::into_inner).since(known.at)?;
-        let conditions = known.conditions.clone().unwrap_or_else(|| membership.conditions());
-        let judge = membership.judge(&conditions);
+    /// A total with what was written since, and its position; none where that cannot be told, or not sooner than by counting.
+    fn carried_on(&self, known: &Known, membership: &Membership, conditions: &Conditions) -> Option<(u64, Seq)> {
+        let commits: Vec<Arc<Commit>> = {
+            let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+            recent.commits_since(known.at)?.cloned().collect()
+        };
+        let own = |change: &&Change| change.seq > known.at && change.subject.id() == membership.collection.id;
+        let judge = membership.judge(conditions);
         let mut total = known.total;
-        let mut looks = 0;
-        for change in since.changes.iter().filter(|change| change.subject.id() == membership.collection.id) {
-            looks += 1;
-            if looks > CARRIED {
+        for (looks, change) in commits.iter().flat_map(|commit| &commit.changes).filter(own).enumerate() {
+            if looks >= CARRIED || is_overdue() {
                 return None;
             }
             if change.action != Action::Create {
@@ -159,7 +167,7 @@ impl Totals {
                 total = total.checked_add(judge.has(change, change.after.as_ref()?)?.into())?;
             }
         }
-        Some(Known { total, at: since.last, era: known.era, conditions: Some(conditions) })
+        Some((total, commits.last().map_or(known.at, |commit| commit.last)))
     }
 
     fn known(&self) -> MutexGuard<'_, Generations<Known>> {

@@ -25,8 +25,7 @@ use crate::{Change, Commit, Seq};
 /// Reads that a hub has under way at a time, so that others find a Reader too. What else is to be read waits.
 const READS: usize = 4;
 
-/// Times in a row that reading a window may take too long, once it was shown, before its clients are told that it cannot be
-/// read.
+/// Times in a row after which a window that was shown cannot be read: each took too long.
 const PATIENCE: u8 = 3;
 
 /// What a topic asks for.
@@ -256,7 +255,9 @@ impl<A: Audience> HubState<A> {
             // It can be read in time, unless the machine is busy.
             (Snapshot::TookTooLong(_), _) if slow < PATIENCE && self.is_shown(&query) => {
                 self.live.slow.insert(query.clone(), slow);
-                self.live.late.push(query.clone());
+                if !matches!(read, Some(Read::Stale)) {
+                    self.live.late.push(query.clone());
+                }
             }
             (Snapshot::Failed, _) => self.live.late.push(query.clone()),
             (Snapshot::Refused(payload) | Snapshot::TookTooLong(payload), _) => self.refuse(&query, number, &payload),

@@ -113,6 +113,7 @@ impl WriterHandle {
     pub(crate) fn prune(&self, through: Seq) -> Answer<(), rusqlite::Error> {
         let shared = self.shared.clone();
         let (job, answer) = job::job(JobLimits::ONE, None, move |tx| {
+            tx.is_own = true;
             change_log::prune(tx.conn(), through)?;
             tx.after_commit(move || shared.expire(through));
             Ok(())

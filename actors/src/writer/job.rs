@@ -43,6 +43,8 @@ pub struct Tx<'a> {
     pub(super) ends_group: bool,
     pub(super) ends_epoch: bool,
     pub(super) expires_history: bool,
+    /// It changes what the server keeps for itself, and nothing that anybody else reads.
+    pub(super) is_own: bool,
 }
 
 pub(super) type Effect = Box<dyn FnOnce() + Send>;
@@ -57,6 +59,7 @@ impl<'a> Tx<'a> {
             ends_group: false,
             ends_epoch: false,
             expires_history: false,
+            is_own: false,
         }
     }
 

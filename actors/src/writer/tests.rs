@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::change_log::LogLimits;
 use crate::testing::Place;
-use crate::{Action, NewChange, Pruner, Subject};
+use crate::{Action, NewChange, Pruner, Row, Subject, Value};
 
 struct Table;
 
@@ -284,6 +284,57 @@ async fn write(writer: &WriterHandle, value: &'static str) -> Position {
 /// What is heard next. A minute is for a machine that is very busy.
 async fn next(ears: &mut Ears) -> Heard {
     tokio::time::timeout(Duration::from_secs(60), ears.recv()).await.expect("in time").expect("an open channel")
+}
+
+/// Hears whether more was written than is told of.
+struct Ledger(Arc<Mutex<Vec<bool>>>);
+
+impl Downstream for Ledger {
+    fn committed(&mut self, _: &Arc<Commit>, more: bool) {
+        self.0.lock().unwrap().push(more);
+    }
+
+    fn commit(&mut self, _: Arc<Commit>) {}
+}
+
+#[actix::test]
+async fn what_is_written_beside_the_changes_is_noticed() {
+    let conn = Connection::open_in_memory().unwrap();
+    conn.execute_batch("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT UNIQUE); CREATE TABLE u (v)").unwrap();
+    let triggers = "CREATE TRIGGER also AFTER INSERT ON t WHEN new.v = 'two' BEGIN INSERT INTO u VALUES (1); END;
+        CREATE TRIGGER never BEFORE INSERT ON t WHEN new.v = 'none' BEGIN SELECT RAISE(IGNORE); END;";
+    conn.execute_batch(triggers).unwrap();
+    change_log::create_tables(&conn).unwrap();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let (writer, _) = Writer::start(conn, WriterLimits::default(), Box::new(Ledger(heard.clone()))).unwrap();
+    let row = |value: &str| {
+        let columns: Arc<[Arc<str>]> = ["v".into()].into();
+        Arc::new(Row { columns, values: [Value::Text(value.into())].into() })
+    };
+    let update = move |tx: &mut Tx<'_>, value: &str| {
+        let (subject, action) = (Arc::new(Table), Action::Update);
+        let (before, after) = (Some(row("one")), Some(row(value)));
+        tx.changed(NewChange { subject, record: "1".into(), action, before, after, actor: None });
+    };
+    write(&writer, "one").await;
+    write(&writer, "two").await;
+    write(&writer, "none").await;
+    // An update that changes nothing is told of, and writes nothing.
+    let same = move |tx: &mut Tx<'_>| -> rusqlite::Result<()> {
+        update(tx, "one");
+        Ok(())
+    };
+    writer.run(JobLimits::MANY, same).await.unwrap();
+    // As many rows as changes, but not theirs.
+    let beside = move |tx: &mut Tx<'_>| {
+        update(tx, "one");
+        tx.conn().execute("INSERT INTO u VALUES (2)", [])
+    };
+    writer.run(JobLimits::MANY, beside).await.unwrap();
+    writer.run(JobLimits::ONE, |tx| tx.conn().execute("DELETE FROM u", [])).await.unwrap();
+    writer.prune(Seq(2)).await.unwrap().unwrap();
+    write(&writer, "three").await;
+    assert_eq!(*heard.lock().unwrap(), [false, true, true, false, true, true, false, false]);
 }
 
 #[actix::test]

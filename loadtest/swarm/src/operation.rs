@@ -20,7 +20,7 @@ pub(crate) enum Operation {
     ListExpand,
     /// A new token for an old one.
     AuthRefresh,
-    /// Nine lists with the total, then an update of a row that they may show.
+    /// Nine lists with the total, then an update of any row.
     ListUpdate,
 }
 

@@ -109,6 +109,21 @@ fn what_a_trigger_writes_counts_too() {
     assert_eq!(total(&guest, "others", "title != ''"), 0);
     guest.post(POSTS, json!({ "title": "t" })).ok();
     assert_eq!(total(&guest, "others", "title != ''"), 1);
+    // As many rows as changes: one that changes nothing, and one with a trigger.
+    superuser.patch("/api/settings", json!({ "batch": { "enabled": true, "maxRequests": 10, "timeout": 3 } })).ok();
+    let requests = [
+        json!({ "method": "PATCH", "url": format!("{POSTS}/post00000000000"), "body": { "title": "t" } }),
+        json!({ "method": "POST", "url": POSTS, "body": { "title": "t" } }),
+    ];
+    guest.post("/api/batch", json!({ "requests": requests })).ok();
+    assert_eq!(total(&guest, "others", "title != ''"), 2);
+    // No row where a change is told of.
+    assert_eq!(total(&guest, "posts", "rank = 7"), 0);
+    let ignored = "CREATE TRIGGER ignored BEFORE INSERT ON posts WHEN new.rank = 7 BEGIN SELECT RAISE(IGNORE); END";
+    superuser.post("/api/sql", json!({ "query": ignored })).ok();
+    assert_eq!(total(&guest, "posts", "rank = 7"), 0);
+    guest.post(POSTS, json!({ "title": "t", "rank": 7 })).ok();
+    assert_eq!(total(&guest, "posts", "rank = 7"), 0);
 }
 
 #[test]
