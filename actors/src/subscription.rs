@@ -258,6 +258,9 @@ pub trait Sink {
     /// Frames wait, or the subscription has ended. What can be written is written here and now; the rest, and the closing,
     /// is the connection's to see to. Must return at once.
     fn wake(&self, waiting: &mut SubscriptionState);
+
+    /// Looks at what `wake` will need.
+    fn approach(&self) {}
 }
 
 /// A client's queue and its socket, shared by the hub and the connection.
@@ -317,6 +320,12 @@ impl Subscription {
     /// Why it ended, if it did.
     pub fn ending(&self) -> Option<Ending> {
         self.state.borrow().ending()
+    }
+
+    /// Has the processor fetch what [`Subscription::wake`] will need.
+    pub(crate) fn approach(&self) {
+        std::hint::black_box(self.state.borrow().bytes);
+        self.sink.approach();
     }
 
     pub(crate) fn wake(&self) {

@@ -43,14 +43,19 @@ impl Flusher {
 
     /// Writes to some clients. False when none waits any more.
     fn some(&self) -> bool {
-        for _ in 0..CLIENTS {
-            let Some(subscription) = self.0.waiting.borrow_mut().pop_front() else {
-                *self.0.waiting.borrow_mut() = VecDeque::new();
+        let some: Vec<Rc<Subscription>> = {
+            let mut waiting = self.0.waiting.borrow_mut();
+            if waiting.is_empty() {
+                *waiting = VecDeque::new();
                 self.0.running.set(false);
                 return false;
-            };
-            subscription.wake();
-        }
+            }
+            let count = waiting.len().min(CLIENTS);
+            waiting.drain(..count).collect()
+        };
+        // What lies about in memory is fetched for all at a time, and not for each while everything waits for it.
+        some.iter().for_each(|subscription| subscription.approach());
+        some.iter().for_each(|subscription| subscription.wake());
         true
     }
 }
