@@ -99,7 +99,7 @@ impl Totals {
         self.known().clear();
     }
 
-    /// In whose terms a list is asked for: to be taken before its schema is.
+    /// The era in which a list is asked for; to be taken before its schema is.
     pub(super) fn era(&self) -> u64 {
         self.era.load(Ordering::Acquire)
     }
