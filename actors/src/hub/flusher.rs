@@ -43,7 +43,7 @@ impl Flusher {
 
     /// Writes to some clients. False when none waits any more.
     fn some(&self) -> bool {
-        let some: Vec<Rc<Subscription>> = {
+        let next: Vec<Rc<Subscription>> = {
             let mut waiting = self.0.waiting.borrow_mut();
             if waiting.is_empty() {
                 *waiting = VecDeque::new();
@@ -54,8 +54,8 @@ impl Flusher {
             waiting.drain(..count).collect()
         };
         // What lies about in memory is fetched for all at a time, and not for each while everything waits for it.
-        some.iter().for_each(|subscription| subscription.approach());
-        some.iter().for_each(|subscription| subscription.wake());
+        next.iter().for_each(|subscription| subscription.approach());
+        next.iter().for_each(|subscription| subscription.wake());
         true
     }
 }

@@ -89,12 +89,9 @@ impl Work for Requests {
         self.path.clear();
         self.body.clear();
         let path = &mut self.path;
+        let updates = self.operation == Operation::ListUpdate && self.sent % 10 == 9;
+        let operation = if updates { Operation::Update } else { self.operation };
         // Writing to a Vec cannot fail.
-        let operation = match self.operation {
-            Operation::ListUpdate if self.sent % 10 == 9 => Operation::Update,
-            Operation::ListUpdate => Operation::List,
-            operation => operation,
-        };
         let (method, _) = match operation {
             Operation::Create => {
                 fixture::write_item(&mut self.body, None, self.rows + self.sent);
@@ -107,7 +104,7 @@ impl Work for Requests {
             }
             Operation::Get => ("GET", write!(path, "{records}/{}", fixture::id("item", row))),
             Operation::List | Operation::ListSkipTotal | Operation::ListUpdate => {
-                let skip = if operation == Operation::List { "" } else { "&skipTotal=1" };
+                let skip = if operation == Operation::ListSkipTotal { "&skipTotal=1" } else { "" };
                 let filter = "(active%3Dtrue%26%26number%3E1000)";
                 ("GET", write!(path, "{records}?page={page}&perPage=20&sort=-number&filter={filter}{skip}"))
             }
