@@ -1,13 +1,14 @@
 //! Headwater beside the reference, on this machine, now: both start from a data directory filled in the same way, and
 //! take turns, because a machine shared with others is not the same machine a minute later.
 
+use crate::Result;
 use crate::fixture::{self, Counts};
 use crate::operation::Operation;
 use crate::options::Options;
+use crate::process::{self, Cores};
 use crate::scenario::{self, Scenario, Turn};
 use crate::server::{self, OWN_CORE, SERVER_CORE, Server};
 use crate::table::{Measure, markdown};
-use crate::{Result, process};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,6 +17,8 @@ use std::time::Duration;
 const CALLERS: usize = 64;
 /// The load average above which others are at work on this machine.
 const QUIET: f64 = 0.7;
+/// More than this, in percent of the time that was wanted, should the hypervisor not have taken.
+const STOLEN: f64 = 2.0;
 /// Answers of the two that differ more than this in size are not the same answers.
 const SAME_SIZE: f64 = 0.05;
 
@@ -45,6 +48,8 @@ pub(crate) struct Side {
     pub(crate) users: Vec<String>,
     /// Mean size of an answer to each operation, in the last turn.
     pub(crate) answers: Vec<f64>,
+    /// What the machine's cores did in all turns.
+    cores: Cores,
 }
 
 pub(crate) fn run(mut options: Options) -> Result<()> {
@@ -98,6 +103,7 @@ pub(crate) fn run(mut options: Options) -> Result<()> {
         callers: Vec::new(),
         users: Vec::new(),
         answers: Vec::new(),
+        cores: Cores::default(),
     };
     let mut sides = [side("reference", reference), side("headwater", headwater)];
     let counts = counts(&setting);
@@ -112,11 +118,15 @@ pub(crate) fn run(mut options: Options) -> Result<()> {
             // Who begins takes turns, too.
             for which in [round % 2, 1 - round % 2] {
                 let side = &mut sides[which];
+                let before = Cores::read()?;
                 let values = side.turn(*scenario, &setting, &mut faults);
                 let values = values.map_err(|error| format!("{}, {}: {error}", side.name, scenario.name()))?;
                 let round = format!("round {} of {}", round + 1, setting.rounds);
                 let shown: Vec<f64> = values.iter().flatten().copied().collect();
-                eprintln!("{round}, {}, {}: {shown:.2?}", scenario.name(), side.name);
+                let cores = Cores::read()?.since(before);
+                side.cores.add(cores);
+                let stolen = cores.stolen();
+                eprintln!("{round}, {}, {}: {shown:.2?}; {stolen:.1} % stolen", scenario.name(), side.name);
                 for (measure, value) in measures.iter_mut().zip(values) {
                     if which == 0 { &mut measure.reference } else { &mut measure.headwater }.extend(value);
                 }
@@ -127,6 +137,10 @@ pub(crate) fn run(mut options: Options) -> Result<()> {
         if (a - b).abs() > SAME_SIZE * a.max(*b) {
             faults.push(format!("{name}: answers of {a:.0} bytes from the reference, of {b:.0} from Headwater"));
         }
+    }
+    for side in sides.iter().filter(|side| side.cores.stolen() > STOLEN) {
+        let stolen = side.cores.stolen();
+        faults.push(format!("{}: the hypervisor gave {stolen:.1} % of the time that was wanted to others", side.name));
     }
     let measures: Vec<Measure> = measures.into_iter().flatten().collect();
     println!("{}", markdown(&measures));

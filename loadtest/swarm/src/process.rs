@@ -55,6 +55,43 @@ pub(crate) fn load_average() -> Result<f64> {
     Ok(averages.split(' ').next().unwrap_or_default().parse()?)
 }
 
+/// What all cores of the machine did so far, in hundredths of a second.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Cores {
+    /// Somebody wanted them.
+    wanted: u64,
+    /// Of that: the hypervisor gave them to somebody else.
+    stolen: u64,
+}
+
+impl Cores {
+    pub(crate) fn read() -> Result<Cores> {
+        Cores::parse(&std::fs::read_to_string("/proc/stat")?).ok_or_else(|| "/proc/stat: no line of all cores".into())
+    }
+
+    fn parse(stat: &str) -> Option<Cores> {
+        let times: Vec<u64> =
+            stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().flat_map(str::parse).collect();
+        let [user, nice, system, _idle, _disk, irq, softirq, stolen, ..] = times[..] else { return None };
+        Some(Cores { wanted: user + nice + system + irq + softirq + stolen, stolen })
+    }
+
+    /// What happened since.
+    pub(crate) fn since(self, before: Cores) -> Cores {
+        Cores { wanted: self.wanted - before.wanted, stolen: self.stolen - before.stolen }
+    }
+
+    pub(crate) fn add(&mut self, more: Cores) {
+        self.wanted += more.wanted;
+        self.stolen += more.stolen;
+    }
+
+    /// In percent of the time in which somebody wanted a core.
+    pub(crate) fn stolen(self) -> f64 {
+        self.stolen as f64 / self.wanted.max(1) as f64 * 100.0
+    }
+}
+
 /// Binds the calling thread, and what it starts from now on, to one core.
 pub(crate) fn pin(core: usize) -> io::Result<()> {
     // SAFETY: a cpu_set_t is plain bits, for which zero is valid; CPU_SET checks the range.
@@ -93,6 +130,17 @@ mod tests {
         assert!(peak_resident(pid).unwrap() >= resident(pid).unwrap() / 2);
         assert!(cpu_time(pid).unwrap() > Duration::ZERO);
         assert!(own_cpu_time() >= cpu_time(pid).unwrap() / 2);
+    }
+
+    #[test]
+    fn what_the_hypervisor_took_is_a_share_of_what_was_wanted() {
+        let before = Cores::parse("cpu  100 0 100 5000 20 0 0 10 0 0\ncpu0 1 2 3\n").unwrap();
+        let after = Cores::parse("cpu  160 10 120 9000 90 2 3 15 0 0\n").unwrap();
+        let mut sum = after.since(before);
+        assert_eq!((sum.wanted, sum.stolen), (100, 5));
+        sum.add(Cores { wanted: 100, stolen: 15 });
+        assert_eq!(sum.stolen(), 10.0);
+        assert!(Cores::parse("cpu0 1 2 3 4 5 6 7 8").is_none() && Cores::read().is_ok());
     }
 
     #[test]
