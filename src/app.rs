@@ -105,7 +105,7 @@ impl App {
             Outlet { totals: totals.clone(), realtime: realtime.clone(), seal: seal.clone(), app: app.clone() };
         let (writer, _) = Writer::start(conn, WriterLimits::default(), Box::new(outlet))?;
         let limits = ReaderLimits { time: config.query_timeout, ..ReaderLimits::default() };
-        let readers = Readers::start(&database, limits, data_dir::prepare_reader)?;
+        let readers = Readers::start(&database, limits, data_dir::prepare)?;
         let open = || -> rusqlite::Result<Connection> {
             let conn = Connection::open(&database)?;
             data_dir::prepare(&conn).map(|()| conn)

@@ -177,17 +177,6 @@ pub fn prepare(conn: &Connection) -> rusqlite::Result<()> {
     crate::query::register_functions(conn)
 }
 
-/// The part of `data.db` that its readers map into memory, from the beginning of the file.
-const MAPPED: i64 = 256 << 20;
-
-/// The same for a connection that only reads. It looks at the pages of the file where the kernel keeps them: all readers
-/// share these, and a page that another one wrote need not be copied anew. Pages beyond, and those that are still in the
-/// WAL, are copied into the connection's own cache.
-pub fn prepare_reader(conn: &Connection) -> rusqlite::Result<()> {
-    prepare(conn)?;
-    conn.pragma_update(None, "mmap_size", MAPPED)
-}
-
 /// One transaction: either everything that we need is there afterwards, or nothing was changed.
 fn set_up(conn: &mut Connection, found: &Found, left: &Result<Whole, Doubt>) -> rusqlite::Result<(Creator, Position)> {
     // Whoever writes at this moment makes it fail, before anything of the file was changed.
@@ -480,17 +469,6 @@ mod tests {
         std::fs::write(place.0.join("data.db"), "something else, and long enough").unwrap();
         assert!(refusal(&place).contains("is no SQLite database"));
         assert_eq!(place.files(), ["data.db"]);
-    }
-
-    #[test]
-    fn readers_map_the_file_and_the_writer_does_not() {
-        let place = Place::new("mapped").with_database("");
-        let open = |prepare: fn(&Connection) -> rusqlite::Result<()>| {
-            let conn = Connection::open(place.0.join("data.db")).unwrap();
-            prepare(&conn).unwrap();
-            conn.pragma_query_value(None, "mmap_size", |row| row.get::<_, i64>(0)).unwrap()
-        };
-        assert_eq!((open(prepare_reader), open(prepare)), (MAPPED, 0));
     }
 
     #[test]

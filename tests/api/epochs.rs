@@ -198,26 +198,3 @@ fn a_copy_of_the_directory_goes_its_own_way() {
     assert_eq!(write(&server).0, epoch);
     let _: Json = server.guest().get(NOTE).ok();
 }
-
-#[test]
-fn a_file_that_shrinks_and_grows_under_its_readers_is_read_as_it_is() {
-    let server = start();
-    let (database, superuser) = (server.directory().database(), server.superuser());
-    let total =
-        || superuser.get("/api/collections/notes/records?perPage=1&filter=(text!='none')").ok()["totalItems"].clone();
-    let size = || fs::metadata(&database).unwrap().len();
-    let grow = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4000)
-                INSERT INTO notes (id, text) SELECT printf('grown%010d', i), hex(randomblob(500)) FROM n;
-                PRAGMA wal_checkpoint(TRUNCATE)";
-    for _ in 0..2 {
-        run(&database, grow);
-        let grown = size();
-        assert!(grown > 4_000_000);
-        // Looks at every page.
-        eventually("all are counted", || total() == 4001);
-        run(&database, "DELETE FROM notes WHERE id LIKE 'grown%'; VACUUM; PRAGMA wal_checkpoint(TRUNCATE)");
-        assert!(size() < grown / 4, "{} of {grown} bytes", size());
-        eventually("one is counted", || total() == 1);
-        assert_eq!(server.guest().get(NOTE).ok()["text"], "first");
-    }
-}

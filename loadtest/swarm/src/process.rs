@@ -76,9 +76,10 @@ impl Cores {
         Some(Cores { wanted: user + nice + system + irq + softirq + stolen, stolen })
     }
 
-    /// What happened since.
+    /// What happened since. Some kernels count a little back.
     pub(crate) fn since(self, before: Cores) -> Cores {
-        Cores { wanted: self.wanted - before.wanted, stolen: self.stolen - before.stolen }
+        let wanted = self.wanted.saturating_sub(before.wanted);
+        Cores { wanted, stolen: self.stolen.saturating_sub(before.stolen) }
     }
 
     pub(crate) fn add(&mut self, more: Cores) {
