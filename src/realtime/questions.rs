@@ -14,21 +14,21 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::options::Options;
 use super::payload::{leave, payload};
-use super::{together, topic};
+use super::topic;
 use crate::app::App;
-use crate::query::{Base, Predicate, QueryError, Select};
+use crate::query::{Base, QueryError, Select};
 use crate::records::{Record, Shows, expand, present, shows};
 use crate::request::{Caller, RequestInfo};
 use crate::schema::{Rule, Schema};
 
 /// How long a commit may keep a hub waiting for its rules.
-const RULES: Limits = Limits { once: Duration::from_secs(5), commit: Duration::from_secs(10) };
+pub(super) const RULES: Limits = Limits { once: Duration::from_secs(5), commit: Duration::from_secs(10) };
 /// And for its filters.
 const FILTERS: Limits = Limits { once: Duration::from_secs(1), commit: Duration::from_secs(2) };
 
-struct Limits {
+pub(super) struct Limits {
     /// For one read. Whose question is being asked when it is over has no answer to any of his; the others are asked anew.
-    once: Duration,
+    pub once: Duration,
     /// For all of them. What is not answered then has no answer.
     commit: Duration,
 }
@@ -54,10 +54,8 @@ pub(super) struct Subject {
 /// Whether one listener sees a record, and as what.
 pub(super) struct Question {
     pub interest: InterestId,
-    /// Open where it was answered in memory.
+    /// Open where it was answered already.
     pub rule: Rule,
-    /// The rule as it may be asked for all callers at once; none where that cannot be, or was tried.
-    pub together: Option<Arc<Predicate>>,
     /// The options' filter was not answered in memory.
     pub asks_filter: bool,
     pub options: Option<Arc<Options>>,
@@ -175,15 +173,8 @@ fn answer_all(
 ) -> Answers {
     let begin = Instant::now();
     let (mut decided, mut interrupted) = (Decided::default(), None);
-    together::answer_rules(conn, schema, &subjects, &mut questions);
-    let enriched = !app.record_hooks.enrich.is_empty();
-    let mut written = together::Written::default();
     while let Some((place, question)) = questions.pop_front() {
         let Some(subject) = subjects.get(place) else { continue };
-        if !enriched && let Some(payload) = written.payload(place, subject, &question) {
-            decided.deliveries.push(Delivery { change: subject.change, interest: question.interest, payload });
-            continue;
-        }
         match answer(app, conn, schema, subject, &question) {
             Ok(delivery) => decided.deliveries.extend(delivery),
             Err(Unanswered::Senseless) => {}

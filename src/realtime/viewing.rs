@@ -11,9 +11,10 @@ use headwater_actors::hub::{Delivery, Listener, TopicListeners};
 use super::payload::{leave, payload};
 use super::questions::Question;
 use super::rules::{Asked, Index};
+use super::solutions::{FEW, Problem, Solutions};
 use super::topic::{Topic, request};
 use super::visibility::Visibility;
-use crate::query::{Predicate, Predicates};
+use crate::query::{Predicate, Predicates, Solution};
 use crate::records::{Record, Shows, shows};
 use crate::request::{Caller, RequestInfo};
 use crate::schema::{Rule, Schema};
@@ -43,6 +44,8 @@ pub(super) struct Moment<'a> {
     pub now: DateTime<Utc>,
     /// Extensions change records for each who sees them, so nothing is shared.
     pub enriched: bool,
+    /// What was found before for the rules that need the database; none if it was not asked yet.
+    pub solutions: Option<&'a Solutions>,
 }
 
 /// Who sees the change, and who has to be asked about.
@@ -59,6 +62,8 @@ pub(super) struct Viewing<'a> {
     topic: &'a Topic,
     rule: Rule,
     index: Option<Index>,
+    /// Whom the rule lets see the record, where the database was asked for all at once.
+    solution: Option<&'a Solution>,
     manage: Option<Arc<Predicate>>,
     /// As the callers ask; who asks is set for each.
     request: RequestInfo,
@@ -92,8 +97,34 @@ impl<'a> Viewing<'a> {
         let rule = topic.asked().rule(collection).clone();
         let predicate = |asked: Asked| asked.predicate(moment.predicates, moment.schema, collection);
         let (index, manage) = (predicate(topic.asked()).map(Index), predicate(Asked::Manage));
+        let solution = moment
+            .solutions
+            .zip(index.as_ref())
+            .and_then(|(solutions, index)| solutions.of(subject.place, &index.0, topic.options.as_ref()));
         let request = request(topic.options.as_deref());
-        Viewing { moment, subject, topic, rule, index, manage, request, filter: None, written: Vec::new() }
+        Viewing { moment, subject, topic, rule, index, solution, manage, request, filter: None, written: Vec::new() }
+    }
+
+    /// What has to be asked for all listeners at once before the change is shown to them.
+    pub(super) fn problem(&self, audience: &Visibility, listeners: &TopicListeners<'_, Visibility>) -> Option<Problem> {
+        let index = self.index.as_ref()?;
+        let (rule, record, now) = (&index.0, &self.subject.record, self.moment.now);
+        if self.topic.is_live() || self.moment.solutions.is_some() || !rule.is_solvable() || listeners.count() <= FEW {
+            return None;
+        }
+        if rule.refuses_everybody(record, &self.request, now) {
+            return None;
+        }
+        // Of those whom the record itself finds there may be few.
+        if let Some(values) = rule.reach(record, &self.request, now, None) {
+            let mut found = 0;
+            listeners.groups(audience, index, Some(&values), |group| found += group.count());
+            if found <= FEW {
+                return None;
+            }
+        }
+        let (record, options) = (record.clone(), self.topic.options.clone());
+        Some(Problem { change: self.subject.place, record, rule: rule.clone(), options })
     }
 
     pub(super) fn show(mut self, audience: &Visibility, listeners: &TopicListeners<'_, Visibility>, seen: &mut Seen) {
@@ -105,7 +136,9 @@ impl<'a> Viewing<'a> {
             return listeners.all().for_each(|listener| self.show_group(&mut std::iter::once(listener), seen));
         };
         let record = self.subject.record.clone();
-        let values = index.0.reach(&record, &self.request, self.moment.now);
+        let values = index.0.reach(&record, &self.request, self.moment.now, self.solution);
+        // Where they are more than those who listen, it is quicker to look at everybody.
+        let values = values.filter(|values| values.len() <= listeners.count());
         listeners.groups(audience, &index, values.as_deref(), |group| self.show_group(group, seen));
     }
 
@@ -129,7 +162,6 @@ impl<'a> Viewing<'a> {
                 None => seen.questions.push(Question {
                     interest: listener.interest,
                     rule: if rule == Answer::Ask { self.rule.clone() } else { Rule::Open },
-                    together: if rule == Answer::Ask { self.together() } else { None },
                     asks_filter: filter == Answer::Ask,
                     options: self.topic.options.clone(),
                     caller: listener.caller.clone(),
@@ -174,7 +206,6 @@ impl<'a> Viewing<'a> {
             None => seen.questions.push(Question {
                 interest: listener.interest,
                 rule: if listener.caller.is_superuser() { Rule::Open } else { self.rule.clone() },
-                together: None,
                 asks_filter: true,
                 options: self.topic.options.clone(),
                 caller: listener.caller.clone(),
@@ -200,10 +231,6 @@ impl<'a> Viewing<'a> {
         if rule == Answer::Ask && filter == Answer::Yes { rule } else { filter }
     }
 
-    fn together(&self) -> Option<Arc<Predicate>> {
-        self.index.as_ref().map(|index| &index.0).filter(|rule| rule.is_solvable()).cloned()
-    }
-
     fn rule(&mut self, caller: &Caller) -> Answer {
         self.ask_rule(caller, None)
     }
@@ -217,8 +244,11 @@ impl<'a> Viewing<'a> {
             (Rule::When(_), None) => Answer::Ask,
             (Rule::When(_), Some(index)) => {
                 self.request.caller = caller.clone();
-                let record = record.unwrap_or(&self.subject.record);
-                index.0.holds(record, &self.request, self.moment.now).into()
+                let now = self.moment.now;
+                let about = record.unwrap_or(&self.subject.record);
+                let holds = index.0.holds(about, &self.request, now);
+                let solution = self.solution.filter(|_| record.is_none());
+                holds.or_else(|| index.0.lets(solution?, about, &self.request, now)).into()
             }
         }
     }

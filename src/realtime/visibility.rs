@@ -2,9 +2,10 @@
 //!
 //! What memory can tell is answered on the hub's own thread: rules that are open or sealed, superusers, and the expressions
 //! that read no more than the record and the caller ([`Predicate`](crate::query::Predicate)). Where a rule compares a column
-//! with a value of the caller, the few whom a record concerns are looked up. Everything else (other expressions, relations
-//! to expand) is put to a Reader, in one job for the whole commit; the hub waits for it before it looks at the next commit,
-//! so order holds. Equal listeners were made one before they come here.
+//! with a value of the caller, the few whom a record concerns are looked up; where a relation does, a Reader is asked for its
+//! values first ([`super::solutions`]). Everything else (other expressions, relations to expand) is put to a Reader, in one
+//! job for the whole commit; the hub waits for it before it looks at the next commit, so order holds. Equal listeners were
+//! made one before they come here.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use bytes::Bytes;
 use chrono::Utc;
 use futures_util::future::LocalBoxFuture;
 use headwater_actors::hub::{
-    Audience, Decided, Decision, Fetched, Listeners, Liveness, Outgoing, Recheck, Snapshot, Standing,
+    Answer, Audience, Decided, Decision, Fetched, Listeners, Liveness, Outgoing, Recheck, Snapshot, Standing,
 };
 use headwater_actors::{Action, Change, Commit, Row, Seq};
 
@@ -23,6 +24,7 @@ use super::live;
 use super::missed;
 use super::questions::{self, Questions};
 use super::rules::Index;
+use super::solutions::{Problems, Solutions};
 use super::topic::Topic;
 use super::viewing::{Moment, Seen, Subject, Viewing};
 use crate::app::App;
@@ -46,6 +48,7 @@ impl Audience for Visibility {
     type Caller = Caller;
     type Topic = Topic;
     type Index = Index;
+    type Found = Solutions;
 
     fn topic(&self, text: &str) -> Topic {
         Topic::parse(text)
@@ -74,12 +77,19 @@ impl Audience for Visibility {
         index.standing(caller)
     }
 
-    fn decide(&self, commit: &Arc<Commit>, listeners: Listeners<'_, Self>) -> Decision {
+    fn decide(
+        &self,
+        commit: &Arc<Commit>,
+        listeners: Listeners<'_, Self>,
+        found: Option<Solutions>,
+    ) -> Decision<Solutions> {
         let schema = self.app.schema.current();
         let mut decided = Decided::default();
         let mut questions = Questions::new(schema.clone());
         let enriched = !self.app.record_hooks.enrich.is_empty();
-        let moment = Moment { schema: &schema, predicates: &self.app.predicates, now: Utc::now(), enriched };
+        let (predicates, solutions) = (&self.app.predicates, found.as_ref());
+        let moment = Moment { schema: &schema, predicates, now: Utc::now(), enriched, solutions };
+        let mut problems = Problems::default();
         for (place, change) in commit.changes.iter().enumerate() {
             let mut topics = listeners.topics(change).peekable();
             if topics.peek().is_none() {
@@ -89,7 +99,13 @@ impl Audience for Visibility {
             let mut subject = Subject::new(place, change.action, record, before);
             let mut seen = Seen::default();
             for topic in topics {
-                Viewing::new(&moment, &mut subject, topic.topic()).show(self, &topic, &mut seen);
+                let viewing = Viewing::new(&moment, &mut subject, topic.topic());
+                match viewing.problem(self, &topic) {
+                    Some(problem) => problems.add(problem),
+                    // With a problem before it, all of the commit is looked at again.
+                    None if !problems.is_empty() => {}
+                    None => viewing.show(self, &topic, &mut seen),
+                }
             }
             decided.deliveries.append(&mut seen.deliveries);
             if !seen.questions.is_empty() {
@@ -97,13 +113,16 @@ impl Audience for Visibility {
                 questions.add(questions::Subject { change: place, action, record, before }, seen.questions);
             }
         }
+        let app = self.app.clone();
+        if !problems.is_empty() {
+            return Decision::Later(Box::pin(async move { Answer::Found(problems.solve(&app, schema).await) }));
+        }
         if questions.is_empty() {
             return Decision::Now(decided);
         }
-        let app = self.app.clone();
         Decision::Later(Box::pin(async move {
             questions.ask(&app, &mut decided).await;
-            decided
+            Answer::Decided(decided)
         }))
     }
 

@@ -23,6 +23,11 @@ const CLIENTS: usize = 24;
 const RECORDS: usize = 20;
 /// How often the server is killed.
 const KILLS: usize = 3;
+/// Seen by all; by the owner, which memory can tell; by the owner too, but only the database can tell who he is.
+const COLLECTIONS: [(&str, &str); 3] =
+    [("open", ""), ("owned", "owner = @request.auth.id"), ("seated", "seat.user = @request.auth.id")];
+/// On each worker more of them than would be asked about one by one.
+const USERS: usize = 12;
 
 /// What nobody writes before the end.
 const LAST: i64 = -1;
@@ -101,13 +106,15 @@ impl Line {
     /// Comes back to where the client was; none if the server is gone.
     fn open(scene: &Scene, token: &str, since: &str, web_socket: bool) -> Option<Line> {
         let client = scene.server();
+        let topics = COLLECTIONS.map(|(name, _)| format!("{name}/*"));
         if web_socket {
             let mut socket = Socket::try_open_at(&client, "/api/realtime", &[])?.expect("an upgrade");
-            let set = json!({ "id": 1, "subscriptions": ["open/*", "owned/*"], "since": since, "token": token });
+            let set = json!({ "id": 1, "subscriptions": topics, "since": since, "token": token });
             return socket.try_send(&set.to_string()).then_some(Line::WebSocket(socket));
         }
-        let path =
-            format!("/api/realtime?{}", query(&[("subscribe", "open/*"), ("subscribe", "owned/*"), ("token", token)]));
+        let subscribed = topics.iter().map(|topic| ("subscribe", topic.as_str()));
+        let parameters: Vec<_> = subscribed.chain([("token", token)]).collect();
+        let path = format!("/api/realtime?{}", query(&parameters));
         Stream::try_open_at(&client, &path, &[("Last-Event-ID", since)]).map(Line::Sse)
     }
 
@@ -179,7 +186,7 @@ fn listen(scene: &Scene, mut rng: StdRng, web_socket: bool, start: &str) -> Hist
     }
 }
 
-/// Creates, changes and deletes records of both collections.
+/// Creates, changes and deletes records of all collections.
 fn write(scene: &Scene, mut rng: StdRng) {
     let mut session = None;
     while !scene.is_over() {
@@ -190,12 +197,13 @@ fn write(scene: &Scene, mut rng: StdRng) {
                 None => continue,
             },
         };
-        let collection = ["open", "owned"][rng.random_range(0..2)];
+        let (collection, _) = COLLECTIONS[rng.random_range(0..COLLECTIONS.len())];
         let path = format!("/api/collections/{collection}/records");
         let record = format!("record{:09}", rng.random_range(0..RECORDS));
         let owner = &scene.users[rng.random_range(0..scene.users.len())].0;
         let text = "x".repeat(rng.random_range(0..3000));
-        let values = json!({ "id": record, "n": rng.random_range(0..1_000_000), "owner": owner, "text": text });
+        let n = rng.random_range(0..1_000_000);
+        let values = json!({ "id": record, "n": n, "owner": owner, "seat": owner, "text": text });
         let one = format!("{path}/{record}");
         let sent = match rng.random_range(0..10) {
             0..4 => open.send("POST", &path, &values),
@@ -254,20 +262,23 @@ fn every_client_is_told_what_it_may_see_in_order_and_once() {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut server = Some(Server::start());
     let first = server.as_ref().unwrap();
+    let seats = first.collection(json!({ "name": "seats", "fields": [{ "name": "user", "type": "text" }] }));
     let fields = json!([
         { "name": "n", "type": "number" },
         { "name": "owner", "type": "text" },
+        { "name": "seat", "type": "relation", "collectionId": seats["id"], "maxSelect": 1 },
         { "name": "text", "type": "text" },
     ]);
-    let collection = |name: &str, rule: &str| {
+    let collections = COLLECTIONS.map(|(name, rule)| {
         let made = first.collection(json!({ "name": name, "fields": fields, "listRule": rule }));
-        made["id"].as_str().unwrap().to_owned()
-    };
-    let collections = [(collection("open", ""), "open"), (collection("owned", "owner = @request.auth.id"), "owned")];
-    let users = (0..4).map(|n| {
+        (made["id"].as_str().unwrap().to_owned(), name)
+    });
+    let users = (0..USERS).map(|n| {
         let email = format!("user{n}@example.com");
         let body = json!({ "email": email, "password": "1234567890", "passwordConfirm": "1234567890" });
         let record = first.superuser().post("/api/collections/users/records", body).ok();
+        let seat = json!({ "id": record["id"], "user": record["id"] });
+        first.superuser().post("/api/collections/seats/records", seat).ok();
         let token = first.login("users", &email, "1234567890").token().unwrap().to_owned();
         (record["id"].as_str().unwrap().to_owned(), token)
     });

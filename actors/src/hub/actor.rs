@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::flusher::Flusher;
-use super::{Audience, ClientKey, Done, Effects, HubState, HubStats, Refusal, SetTopics, Ticket};
+use super::{Audience, ClientKey, Effects, HubState, HubStats, Refusal, SetTopics, Ticket};
 use crate::subscription::{Sink, Subscription, SubscriptionLimits};
 use crate::wire::{Frame, Wire};
 use crate::{Commit, Position, Seq};
@@ -202,12 +202,12 @@ impl<A: Audience> Hub<A> {
     }
 
     /// Lets something happen to the state, and does what follows from it.
-    fn act(&mut self, ctx: &mut Context<Self>, event: impl FnOnce(&mut HubState<A>) -> Effects) {
+    fn act(&mut self, ctx: &mut Context<Self>, event: impl FnOnce(&mut HubState<A>) -> Effects<A::Found>) {
         let effects = event(&mut self.state.borrow_mut());
         self.apply(effects, ctx);
     }
 
-    fn apply(&mut self, effects: Effects, ctx: &mut Context<Self>) {
+    fn apply(&mut self, effects: Effects<A::Found>, ctx: &mut Context<Self>) {
         let Effects { wake, cut, answers, work, paused, finished } = effects;
         for subscription in cut {
             subscription.wake();
@@ -223,7 +223,7 @@ impl<A: Audience> Hub<A> {
             self.load.changes.fetch_sub(finished, Ordering::AcqRel);
         }
         for work in work {
-            ctx.spawn(work.into_actor(self).map(|done: Done, hub, ctx| hub.act(ctx, |state| state.done(done))));
+            ctx.spawn(work.into_actor(self).map(|done, hub, ctx| hub.act(ctx, |state| state.done(done))));
         }
         for replay in paused {
             ctx.run_later(PAUSE, move |hub, ctx| hub.act(ctx, |state| state.go_on(replay)));

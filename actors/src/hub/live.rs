@@ -18,7 +18,7 @@ use futures_util::FutureExt;
 use super::post::Post;
 use super::roster::Roster;
 use super::state::{Deciding, Done, HubState, Turn};
-use super::{Audience, ClientKey, Decided, Decision};
+use super::{Audience, ClientKey, Decided};
 use crate::wire::Frames;
 use crate::{Change, Commit, Seq};
 
@@ -115,7 +115,7 @@ pub(super) struct Beginning<A: Audience> {
     number: u64,
     page: Page,
     /// Those who wait for it.
-    roster: Roster<A>,
+    pub(super) roster: Roster<A>,
 }
 
 impl Live {
@@ -363,10 +363,7 @@ impl<A: Audience> HubState<A> {
         if commit.changes.is_empty() {
             return self.begun(beginning, &commit, Decided::default());
         }
-        match self.audience.decide(&commit, beginning.roster.listeners()) {
-            Decision::Now(decided) => self.begun(beginning, &commit, decided),
-            Decision::Later(decision) => self.wait(Deciding::Begin(Box::new(beginning), commit), decision),
-        }
+        self.decide(Deciding::Begin(Box::new(beginning), commit), None);
     }
 
     pub(super) fn begun(&mut self, beginning: Beginning<A>, commit: &Commit, decided: Decided) {

@@ -64,6 +64,8 @@ pub trait Audience: Sized + 'static {
     /// A way to sort the callers of a topic (say, by a version of a rule). While equal ones are asked for, the hub keeps
     /// the callers sorted; another one sorts them anew.
     type Index: Clone + PartialEq + 'static;
+    /// What was found out before a commit could be decided.
+    type Found: 'static;
 
     fn topic(&self, text: &str) -> Self::Topic;
 
@@ -76,8 +78,14 @@ pub trait Audience: Sized + 'static {
     /// Where a caller stands in an index. Asked when he comes and when his values change.
     fn standing(&self, index: &Self::Index, caller: &Self::Caller) -> Standing;
 
-    /// Who sees which changes of a commit, as what bytes.
-    fn decide(&self, commit: &Arc<Commit>, listeners: Listeners<'_, Self>) -> Decision;
+    /// Who sees which changes of a commit, as what bytes. `found`: the answer of a decision that asked for more first. It
+    /// may be about listeners who have gone since.
+    fn decide(
+        &self,
+        commit: &Arc<Commit>,
+        listeners: Listeners<'_, Self>,
+        found: Option<Self::Found>,
+    ) -> Decision<Self::Found>;
 
     /// Changes from the log, for those who missed them: after `after` and up to `up_to`, as many as make a page.
     fn fetch(&self, after: Seq, up_to: Seq) -> LocalBoxFuture<'static, Fetched>;
@@ -133,9 +141,16 @@ pub enum Outgoing {
 }
 
 /// The answer of [`Audience::decide`]: at once, or later. Whatever comes after the commit waits until then.
-pub enum Decision {
+pub enum Decision<F> {
     Now(Decided),
-    Later(LocalBoxFuture<'static, Decided>),
+    Later(LocalBoxFuture<'static, Answer<F>>),
+}
+
+/// What comes of a [`Decision`] that takes time.
+pub enum Answer<F> {
+    Decided(Decided),
+    /// With this the same commit is decided once more, for those who listen then.
+    Found(F),
 }
 
 /// Who sees what of a commit.

@@ -23,7 +23,7 @@ pub(super) struct Post<'a, A: Audience> {
     turn: u64,
     inspects: bool,
     positions: Positions,
-    effects: &'a mut Effects,
+    effects: &'a mut Effects<A::Found>,
     counts: &'a mut HubCounts,
 }
 
@@ -55,7 +55,7 @@ impl<'a, A: Audience> Post<'a, A> {
         epoch: &'a Epoch,
         limits: &'a SubscriptionLimits,
         turn: u64,
-        effects: &'a mut Effects,
+        effects: &'a mut Effects<A::Found>,
         counts: &'a mut HubCounts,
     ) -> Post<'a, A> {
         let (inspects, positions) = (audience.inspects(), Positions::Present);

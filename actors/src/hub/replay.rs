@@ -14,7 +14,7 @@ use super::post::Post;
 use super::roster::{Client, Roster};
 use super::state::{Deciding, Done, HubState, Turn};
 use super::topics::{SetTopics, Since};
-use super::{Audience, ClientKey, Decided, Decision, Fetched};
+use super::{Answer, Audience, ClientKey, Decided, Decision, Fetched};
 use crate::subscription::Ending;
 use crate::wire::{Frames, Reset};
 use crate::{Commit, Position, Seq};
@@ -149,20 +149,9 @@ impl<A: Audience> HubState<A> {
     }
 
     pub(super) fn page_fetched(&mut self, id: ReplayId, fetched: Fetched) {
-        let Some(place) = self.replays.iter().position(|replay| replay.id == id) else { return };
-        let replay = &mut self.replays[place];
+        let Some(replay) = self.replays.iter_mut().find(|replay| replay.id == id) else { return };
         match fetched {
-            Fetched::Page(page) => match self.audience.decide(&page, replay.roster.listeners()) {
-                Decision::Now(decided) => {
-                    self.deliver_page(id, &page, decided);
-                    self.effects.paused.push(id);
-                }
-                Decision::Later(decision) => {
-                    replay.deciding = Some((page, replay.roster.moves));
-                    let work = decision.map(move |decided| Done::Replayed(id, decided));
-                    self.effects.work.push(work.boxed_local());
-                }
-            },
+            Fetched::Page(page) => self.decide_page(id, page, None),
             Fetched::Expired => {
                 let keys: Vec<ClientKey> = replay.roster.clients().map(|client| client.subscription.key).collect();
                 replay.at = self.delivered;
@@ -180,13 +169,30 @@ impl<A: Audience> HubState<A> {
         }
     }
 
-    pub(super) fn page_decided(&mut self, id: ReplayId, decided: Decided) {
-        let Some((page, moves)) = self.replay(id).and_then(|replay| replay.deciding.take()) else { return };
-        if self.moved(id, moves) {
-            return self.page_fetched(id, Fetched::Page(page));
+    fn decide_page(&mut self, id: ReplayId, page: Arc<Commit>, found: Option<A::Found>) {
+        let Some(replay) = self.replays.iter_mut().find(|replay| replay.id == id) else { return };
+        match self.audience.decide(&page, replay.roster.listeners(), found) {
+            Decision::Now(decided) => {
+                self.deliver_page(id, &page, decided);
+                self.effects.paused.push(id);
+            }
+            Decision::Later(answer) => {
+                replay.deciding = Some((page, replay.roster.moves));
+                self.effects.work.push(answer.map(move |answer| Done::Replayed(id, answer)).boxed_local());
+            }
         }
-        self.deliver_page(id, &page, decided);
-        self.effects.paused.push(id);
+    }
+
+    pub(super) fn page_answered(&mut self, id: ReplayId, answer: Answer<A::Found>) {
+        let Some((page, moves)) = self.replay(id).and_then(|replay| replay.deciding.take()) else { return };
+        match answer {
+            _ if self.moved(id, moves) => self.decide_page(id, page, None),
+            Answer::Found(found) => self.decide_page(id, page, Some(found)),
+            Answer::Decided(decided) => {
+                self.deliver_page(id, &page, decided);
+                self.effects.paused.push(id);
+            }
+        }
     }
 
     /// Whether clients of a replay became another caller since.
@@ -216,16 +222,10 @@ impl<A: Audience> HubState<A> {
             // It went on too long, and the present is out of sight again.
             None => self.advance(id),
             Some(commit) if commit.changes.is_empty() => self.join(id),
-            Some(commit) => match self.audience.decide(&commit, replay.roster.listeners()) {
-                Decision::Now(decided) => {
-                    self.deliver_page(id, &commit, decided);
-                    self.join(id);
-                }
-                Decision::Later(decision) => {
-                    let moves = replay.roster.moves;
-                    self.wait(Deciding::Join(id, commit, moves), decision)
-                }
-            },
+            Some(commit) => {
+                let moves = replay.roster.moves;
+                self.decide(Deciding::Join(id, commit, moves), None);
+            }
         }
     }
 

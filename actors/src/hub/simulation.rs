@@ -62,7 +62,7 @@ struct Simulation {
     rng: StdRng,
     world: Rc<World>,
     hub: HubState<Rc<World>>,
-    work: Vec<LocalBoxFuture<'static, Done>>,
+    work: Vec<LocalBoxFuture<'static, Done<()>>>,
     paused: VecDeque<ReplayId>,
     clients: BTreeMap<ClientKey, Client>,
     /// Who went: user, texts, and the last position it was told.
@@ -139,7 +139,10 @@ impl Simulation {
             20..40 => self.commit(),
             40..55 => self.hand_over(),
             55..78 => self.read(),
-            78..79 => self.world.slow.set(self.rng.random_bool(0.6)),
+            78..79 => {
+                self.world.slow.set(self.rng.random_bool(0.6));
+                self.world.asks.set(self.rng.random_bool(0.3));
+            }
             79..80 => self.world.index.set(self.rng.random()),
             80..92 => self.release(),
             92..93 => self.stall(),
@@ -378,7 +381,7 @@ impl Simulation {
     }
 
     /// Follows the hub: whatever it finished must be the inputs in their order.
-    fn apply(&mut self, effects: Effects) {
+    fn apply(&mut self, effects: Effects<()>) {
         let Effects { wake, cut, answers, work, paused, mut finished } = effects;
         let mut answers: VecDeque<_> = answers.into();
         let mut sent_away = BTreeMap::new();

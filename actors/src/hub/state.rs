@@ -14,7 +14,7 @@ use super::replay::{Replay, ReplayId};
 use super::roster::Roster;
 use super::stats::{HubCounts, HubStats};
 use super::topics::{SetTopics, Ticket};
-use super::{Audience, ClientKey, Decided, Decision, Fetched, Recheck, Refusal};
+use super::{Answer, Audience, ClientKey, Decided, Decision, Fetched, Recheck, Refusal};
 use crate::recent::{Bounds, Recent};
 use crate::subscription::{Ending, Pushed, Sink, Subscription, SubscriptionLimits, Tick};
 use crate::wire::{Frame, Frames, Wire};
@@ -24,8 +24,7 @@ use crate::{Commit, Epoch, Position, Seq};
 const RECENT: Bounds = Bounds { changes: 4096, bytes: 8 << 20 };
 
 /// What is to be done after an event.
-#[derive(Default)]
-pub struct Effects {
+pub struct Effects<F> {
     /// Subscriptions for which frames began to wait, or that ended in peace.
     pub wake: Vec<Rc<Subscription>>,
     /// Subscriptions that were ended: they, or the hub, fell behind, or their time was over.
@@ -33,19 +32,25 @@ pub struct Effects {
     /// The position from which a set counts, or why it does not.
     pub answers: Vec<(Ticket, Result<Position, Refusal>)>,
     /// To be awaited, each on its own, and handed to [`HubState::done`].
-    pub work: Vec<LocalBoxFuture<'static, Done>>,
+    pub work: Vec<LocalBoxFuture<'static, Done<F>>>,
     /// Replays to go on with ([`HubState::go_on`]) in a moment.
     pub paused: Vec<ReplayId>,
     /// Changes that the hub is done with.
     pub finished: usize,
 }
 
+impl<F> Default for Effects<F> {
+    fn default() -> Effects<F> {
+        Effects { wake: vec![], cut: vec![], answers: vec![], work: vec![], paused: vec![], finished: 0 }
+    }
+}
+
 /// What was awaited.
-pub enum Done {
+pub enum Done<F> {
     /// Who sees what of the commit at hand.
-    Decided(Decided),
+    Decided(Answer<F>),
     /// Who sees what of a page of a replay.
-    Replayed(ReplayId, Decided),
+    Replayed(ReplayId, Answer<F>),
     /// A page of the change log.
     Fetched(ReplayId, Fetched),
     /// A live query, by the number of its read.
@@ -99,7 +104,7 @@ pub struct HubState<A: Audience> {
     pub(super) counts: HubCounts,
     /// The server is stopping: who still comes is told so at once.
     stopped: bool,
-    pub(super) effects: Effects,
+    pub(super) effects: Effects<A::Found>,
 }
 
 impl<A: Audience> HubState<A> {
@@ -186,7 +191,7 @@ impl<A: Audience> HubState<A> {
     }
 
     /// The next commit. To be called in order.
-    pub fn commit(&mut self, commit: Arc<Commit>) -> Effects {
+    pub fn commit(&mut self, commit: Arc<Commit>) -> Effects<A::Found> {
         let last = commit.last;
         self.turns.push_back(Turn::Commit(commit));
         self.reach(last);
@@ -194,7 +199,7 @@ impl<A: Audience> HubState<A> {
     }
 
     /// A client wants other topics. The answer comes once all earlier commits are delivered.
-    pub fn set_topics(&mut self, set: SetTopics<A::Caller>) -> Effects {
+    pub fn set_topics(&mut self, set: SetTopics<A::Caller>) -> Effects<A::Found> {
         if set.from > self.received {
             self.early.push_back(set);
         } else {
@@ -216,14 +221,14 @@ impl<A: Audience> HubState<A> {
     }
 
     /// Every caller that is a record of this subject becomes a guest, after the commits that came before.
-    pub fn revoke(&mut self, subject: Arc<str>) -> Effects {
+    pub fn revoke(&mut self, subject: Arc<str>) -> Effects<A::Found> {
         self.turns.push_back(Turn::Revoke(subject));
         self.run()
     }
 
     /// The history that clients know ended: they are told to read anew, and what comes after counts from `at` on. To be
     /// called in order with the commits.
-    pub fn new_epoch(&mut self, at: Position) -> Effects {
+    pub fn new_epoch(&mut self, at: Position) -> Effects<A::Found> {
         self.received = at.seq;
         self.turns.push_back(Turn::Epoch(at));
         // What was asked for in the other history waits for nothing of it any more.
@@ -233,7 +238,7 @@ impl<A: Audience> HubState<A> {
 
     /// Nothing up to this change is told again to those who come back: it means something else by now. Those who are being
     /// told it are told to read anew; who listens to the present hears nothing of it.
-    pub fn expire(&mut self, through: Seq) -> Effects {
+    pub fn expire(&mut self, through: Seq) -> Effects<A::Found> {
         self.turns.push_back(Turn::Expire(through));
         self.run()
     }
@@ -244,21 +249,19 @@ impl<A: Audience> HubState<A> {
     }
 
     /// What was awaited.
-    pub fn done(&mut self, done: Done) -> Effects {
+    pub fn done(&mut self, done: Done<A::Found>) -> Effects<A::Found> {
         match done {
-            Done::Decided(decided) => match self.deciding.take() {
+            Done::Decided(answer) => match self.deciding.take() {
                 // Somebody became another caller meanwhile: it is asked again.
                 Some(Deciding::Commit(commit, moves)) if moves != self.roster.moves => self.begin(commit),
-                Some(Deciding::Commit(commit, _)) => self.deliver(&commit, decided),
                 Some(Deciding::Join(replay, _, moves)) if self.moved(replay, moves) => self.begin_join(replay),
-                Some(Deciding::Join(replay, commit, _)) => {
-                    self.deliver_page(replay, &commit, decided);
-                    self.join(replay);
-                }
-                Some(Deciding::Begin(beginning, commit)) => self.begun(*beginning, &commit, decided),
+                Some(deciding) => match answer {
+                    Answer::Decided(decided) => self.decided(deciding, decided),
+                    Answer::Found(found) => self.decide(deciding, Some(found)),
+                },
                 None => {}
             },
-            Done::Replayed(replay, decided) => self.page_decided(replay, decided),
+            Done::Replayed(replay, answer) => self.page_answered(replay, answer),
             Done::Fetched(replay, fetched) => self.page_fetched(replay, fetched),
             Done::Snapshot(query, number, snapshot) => self.snapshot_read(query, number, snapshot),
         }
@@ -266,14 +269,14 @@ impl<A: Audience> HubState<A> {
     }
 
     /// Goes on with a replay that paused.
-    pub fn go_on(&mut self, replay: ReplayId) -> Effects {
+    pub fn go_on(&mut self, replay: ReplayId) -> Effects<A::Found> {
         self.advance(replay);
         self.run()
     }
 
     /// A caller who is known here had these values after the change `as_of`, or later. They count at once, unless a later
     /// change has told more.
-    pub fn refresh(&mut self, caller: A::Caller, as_of: Seq) -> Effects {
+    pub fn refresh(&mut self, caller: A::Caller, as_of: Seq) -> Effects<A::Found> {
         for replay in &mut self.replays {
             replay.roster.refresh_known(&self.audience, caller.clone(), as_of);
         }
@@ -286,7 +289,7 @@ impl<A: Audience> HubState<A> {
     }
 
     /// One client becomes a guest at once.
-    pub fn demote(&mut self, key: ClientKey) -> Effects {
+    pub fn demote(&mut self, key: ClientKey) -> Effects<A::Found> {
         for replay in &mut self.replays {
             replay.roster.demote(key);
         }
@@ -296,7 +299,7 @@ impl<A: Audience> HubState<A> {
     }
 
     /// Sends a message to all who listen to exactly this topic, at once.
-    pub fn send(&mut self, topic: &str, payload: &Bytes) -> Effects {
+    pub fn send(&mut self, topic: &str, payload: &Bytes) -> Effects<A::Found> {
         self.turn += 1;
         let mut post =
             Post::new(&self.audience, &self.epoch, &self.limits, self.turn, &mut self.effects, &mut self.counts);
@@ -314,7 +317,7 @@ impl<A: Audience> HubState<A> {
     }
 
     /// Sends a message to one client if it listens to exactly this text, and maybe ends that subscription with it.
-    pub fn send_to(&mut self, key: ClientKey, text: &str, payload: &Bytes, once: bool) -> (bool, Effects) {
+    pub fn send_to(&mut self, key: ClientKey, text: &str, payload: &Bytes, once: bool) -> (bool, Effects<A::Found>) {
         let replays = self.replays.iter_mut().map(|replay| (&mut replay.roster, replay.at));
         let mut places = std::iter::once((&mut self.roster, self.delivered)).chain(replays);
         let Some((roster, at)) = places.find(|(roster, _)| roster.has_topic(key, text)) else {
@@ -345,7 +348,7 @@ impl<A: Audience> HubState<A> {
     }
 
     /// A second has passed.
-    pub fn tick(&mut self) -> Effects {
+    pub fn tick(&mut self) -> Effects<A::Found> {
         self.turn += 1;
         let at = Position { epoch: self.epoch.clone(), seq: self.delivered };
         let (mut told, mut silent) = (Frames::default(), Frames::default());
@@ -376,7 +379,7 @@ impl<A: Audience> HubState<A> {
     }
 
     /// Commits up to `last` were lost on the way to this hub: all its clients are cut off, what waits is dropped.
-    pub fn lagged(&mut self, last: Seq) -> Effects {
+    pub fn lagged(&mut self, last: Seq) -> Effects<A::Found> {
         self.reach(last);
         for turn in std::mem::take(&mut self.turns) {
             match turn {
@@ -398,7 +401,7 @@ impl<A: Audience> HubState<A> {
     }
 
     /// The server is stopping: streams end after what waits in them.
-    pub fn stop(&mut self) -> Effects {
+    pub fn stop(&mut self) -> Effects<A::Found> {
         self.stopped = true;
         for client in self.roster.clients() {
             client.subscription.end(Ending::Stopped);
@@ -408,7 +411,7 @@ impl<A: Audience> HubState<A> {
     }
 
     /// Takes turns until one has to wait.
-    fn run(&mut self) -> Effects {
+    fn run(&mut self) -> Effects<A::Found> {
         while self.deciding.is_none() {
             match self.turns.pop_front() {
                 None => break,
@@ -424,7 +427,7 @@ impl<A: Audience> HubState<A> {
         self.take_effects()
     }
 
-    fn take_effects(&mut self) -> Effects {
+    fn take_effects(&mut self) -> Effects<A::Found> {
         self.begin_reads();
         std::mem::take(&mut self.effects)
     }
@@ -499,18 +502,40 @@ impl<A: Audience> HubState<A> {
         for client in others {
             self.restart_all_live(client);
         }
-        match self.audience.decide(&commit, self.roster.listeners()) {
-            Decision::Now(decided) => self.deliver(&commit, decided),
-            Decision::Later(decision) => {
-                let moves = self.roster.moves;
-                self.wait(Deciding::Commit(commit, moves), decision);
+        self.decide(Deciding::Commit(commit, self.roster.moves), None);
+    }
+
+    /// Asks who sees what, and goes on with the answer or waits for it.
+    pub(super) fn decide(&mut self, deciding: Deciding<A>, found: Option<A::Found>) {
+        let (roster, commit) = match &deciding {
+            Deciding::Commit(commit, _) => (Some(&self.roster), commit),
+            Deciding::Join(id, commit, _) => {
+                (self.replays.iter().find(|replay| replay.id == *id).map(|replay| &replay.roster), commit)
+            }
+            Deciding::Begin(beginning, commit) => (Some(&beginning.roster), commit),
+        };
+        let decision = match roster {
+            Some(roster) => self.audience.decide(commit, roster.listeners(), found),
+            None => Decision::Now(Decided::default()),
+        };
+        match decision {
+            Decision::Now(decided) => self.decided(deciding, decided),
+            Decision::Later(answer) => {
+                self.deciding = Some(deciding);
+                self.effects.work.push(answer.map(Done::Decided).boxed_local());
             }
         }
     }
 
-    pub(super) fn wait(&mut self, deciding: Deciding<A>, decision: LocalBoxFuture<'static, Decided>) {
-        self.deciding = Some(deciding);
-        self.effects.work.push(decision.map(Done::Decided).boxed_local());
+    fn decided(&mut self, deciding: Deciding<A>, decided: Decided) {
+        match deciding {
+            Deciding::Commit(commit, _) => self.deliver(&commit, decided),
+            Deciding::Join(replay, commit, _) => {
+                self.deliver_page(replay, &commit, decided);
+                self.join(replay);
+            }
+            Deciding::Begin(beginning, commit) => self.begun(*beginning, &commit, decided),
+        }
     }
 
     fn deliver(&mut self, commit: &Arc<Commit>, decided: Decided) {

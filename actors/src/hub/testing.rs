@@ -12,8 +12,8 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::{
-    Audience, Decided, Decision, Delivery, Fetched, InterestId, Listeners, Liveness, Page, Recheck, Snapshot, Standing,
-    TopicListeners,
+    Answer, Audience, Decided, Decision, Delivery, Fetched, InterestId, Listeners, Liveness, Page, Recheck, Snapshot,
+    Standing, TopicListeners,
 };
 use crate::subscription::{Ending, Sink, SubscriptionState};
 use crate::topic::topic_of;
@@ -65,6 +65,8 @@ pub(crate) struct World {
     pub(crate) slow: Cell<bool>,
     /// The same of live queries alone.
     pub(crate) slow_reads: Cell<bool>,
+    /// Commits are decided in two steps while this is set.
+    pub(crate) asks: Cell<bool>,
     pub(crate) held: RefCell<VecDeque<oneshot::Sender<()>>>,
     pub(crate) left: Cell<usize>,
     /// How often somebody was judged.
@@ -144,6 +146,7 @@ impl Audience for Rc<World> {
     type Caller = User;
     type Topic = String;
     type Index = u8;
+    type Found = ();
 
     fn standing(&self, _: &u8, caller: &User) -> Standing {
         let find = (!caller.0.is_empty()).then(|| Arc::from(caller.0.as_str()));
@@ -162,7 +165,10 @@ impl Audience for Rc<World> {
         Recheck::Guest
     }
 
-    fn decide(&self, commit: &Arc<Commit>, listeners: Listeners<'_, Self>) -> Decision {
+    fn decide(&self, commit: &Arc<Commit>, listeners: Listeners<'_, Self>, found: Option<()>) -> Decision<()> {
+        if self.asks.get() && found.is_none() {
+            return Decision::Later(self.answer(Answer::Found(()), self.slow.get()));
+        }
         let mut deliveries = Vec::new();
         for (place, change) in commit.changes.iter().enumerate() {
             for topic in listeners.topics(change) {
@@ -177,7 +183,10 @@ impl Audience for Rc<World> {
             }
         }
         let decided = Decided { deliveries, failed: Vec::new() };
-        if self.slow.get() { Decision::Later(self.answer(decided, true)) } else { Decision::Now(decided) }
+        match self.slow.get() {
+            true => Decision::Later(self.answer(Answer::Decided(decided), true)),
+            false => Decision::Now(decided),
+        }
     }
 
     fn fetch(&self, after: Seq, up_to: Seq) -> LocalBoxFuture<'static, Fetched> {

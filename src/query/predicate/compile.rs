@@ -90,10 +90,10 @@ fn compile(
     // Nobody is found by what only SQL can read.
     let is_read = |path: usize| !kinds.iter().any(|kind| matches!(kind.reads[path], AuthRead::Elsewhere(_)));
     let spread = reach::spread(&tree);
-    let reach = spread.as_ref().and_then(|spread| Reach::of(spread, is_read));
     // What clients write is asked together with the rules of what it joins.
-    let solvable = spread.filter(|_| trusted && !elsewhere.is_empty());
-    let alternatives = solvable.and_then(|spread| solve::alternatives(&spread, &paths));
+    let solvable = spread.as_ref().filter(|_| trusted && !elsewhere.is_empty());
+    let alternatives = solvable.and_then(|spread| solve::alternatives(spread, &paths));
+    let reach = spread.and_then(|spread| Reach::of(&spread, alternatives.as_deref(), is_read));
     Predicate {
         collection: collection.clone(),
         tree,

@@ -23,9 +23,16 @@ pub(super) struct At<'a> {
     /// None where only the caller is looked at.
     pub record: Option<&'a Record>,
     pub request: &'a RequestInfo,
-    /// None for guests.
-    pub kind: Option<&'a Kind>,
+    pub asking: Asking<'a>,
     pub now: DateTime<Utc>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Asking<'a> {
+    /// Whoever it may be: nothing is known of him.
+    Anybody,
+    Guest,
+    Record(&'a Kind, &'a Record),
 }
 
 /// An operand with its value.
@@ -94,7 +101,11 @@ impl<'a> At<'a> {
 
     /// A path of the caller, by its place.
     pub(super) fn auth(&self, path: usize) -> Option<Term<'a>> {
-        let Some((kind, caller)) = self.kind.zip(self.request.caller.record()) else { return Some(Term::null()) };
+        let (kind, caller) = match self.asking {
+            Asking::Anybody => return None,
+            Asking::Guest => return Some(Term::null()),
+            Asking::Record(kind, caller) => (kind, caller),
+        };
         match kind.reads.get(path)? {
             AuthRead::Null => Some(Term::null()),
             AuthRead::Elsewhere(_) => None,

@@ -9,7 +9,7 @@
 //! * `compile` looks the names up and tells what has to be asked elsewhere.
 //! * `evaluate` is what `compare` and `to_sql` write, evaluated; `values` is what SQLite makes of values.
 //! * `solve` asks what needs SQL for all callers at once.
-//! * `reach` finds the few callers whom a record may concern.
+//! * `reach` finds the few callers whom a record may concern, by what it holds or by what `solve` has found.
 //!
 //! [`Base::Snapshot`]: super::Base::Snapshot
 
@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use self::evaluate::At;
+use self::evaluate::{Asking, At};
 use self::reach::Reach;
 use self::solve::Alternative;
 pub use self::solve::Solution;
@@ -191,12 +191,23 @@ impl Predicate {
         self.reach.as_ref().map_or(&[], Reach::comparisons)
     }
 
-    /// The values ([`Standing::find`]) of the callers whom a record may concern, beside those without one; none if it may
-    /// concern anybody.
-    pub fn reach<'r>(&self, record: &'r Record, request: &RequestInfo, now: DateTime<Utc>) -> Option<Vec<&'r str>> {
-        // Only comparisons that do not name the caller are asked.
-        let at = At { predicate: self, record: Some(record), request, kind: None, now };
-        self.reach.as_ref()?.values(record, &at)
+    /// The distinct values ([`Standing::find`]) of the callers whom a record may concern, beside those without one; none if
+    /// it may concern anybody, as far as is known without the solution for this record.
+    pub fn reach<'r>(
+        &self,
+        record: &'r Record,
+        request: &RequestInfo,
+        now: DateTime<Utc>,
+        solution: Option<&'r Solution>,
+    ) -> Option<Vec<&'r str>> {
+        let at = At { predicate: self, record: Some(record), request, asking: Asking::Anybody, now };
+        self.reach.as_ref()?.values(record, &at, solution)
+    }
+
+    /// True if the record does not meet it, whoever asks.
+    pub fn refuses_everybody(&self, record: &Record, request: &RequestInfo, now: DateTime<Utc>) -> bool {
+        let at = At { predicate: self, record: Some(record), request, asking: Asking::Anybody, now };
+        at.holds(&self.tree) == Some(false)
     }
 
     pub fn standing(&self, caller: &Caller) -> Standing {
@@ -216,16 +227,16 @@ impl Predicate {
 
     /// None if the SQL form has to say what it makes of such a caller.
     fn at<'a>(&'a self, record: Option<&'a Record>, request: &'a RequestInfo, now: DateTime<Utc>) -> Option<At<'a>> {
-        let kind = match request.caller.record() {
+        let asking = match request.caller.record() {
             None if self.refuses_guests => return None,
-            None => None,
+            None => Asking::Guest,
             Some(caller) => {
                 let own = |kind: &&Kind| {
                     Arc::ptr_eq(&kind.collection, &caller.collection) || kind.collection.id == caller.collection.id
                 };
-                Some(self.kinds.iter().find(own).filter(|kind| !kind.refused)?)
+                Asking::Record(self.kinds.iter().find(own).filter(|kind| !kind.refused)?, caller)
             }
         };
-        Some(At { predicate: self, record, request, kind, now })
+        Some(At { predicate: self, record, request, asking, now })
     }
 }

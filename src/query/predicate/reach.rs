@@ -2,11 +2,13 @@
 //!
 //! The rule is spread into alternatives, each a list of comparisons that all have to hold. An alternative with
 //! `column = @request.auth.X` concerns only callers whose X is what the record holds there. One that does not name the
-//! caller concerns everybody or nobody. Any other concerns those for whom it could hold, who then cannot be looked up.
+//! caller concerns everybody or nobody. One that needs SQL concerns those whom its solution names, once there is one. Any
+//! other concerns those for whom it could hold, who then cannot be looked up.
 
 use std::sync::Arc;
 
 use super::evaluate::At;
+use super::solve::{self, Found, Solution};
 use super::values::Scalar;
 use super::{Class, Column, Compare, Node, Operand, Read};
 use crate::query::tree::{Comparison, Op};
@@ -27,6 +29,8 @@ pub(super) struct Reach {
 enum Alternative {
     /// Concerns those whose value is that of this column.
     Column(Column),
+    /// Concerns those whom the solution names, by the place of the alternative in it.
+    Solved(usize),
     /// Concerns all or none.
     Free(Vec<Arc<Compare>>),
     /// Concerns those of whom all this holds.
@@ -41,23 +45,27 @@ pub(super) enum Part {
 }
 
 impl Reach {
-    /// None if every caller has to be asked. `is_read`: whether a path of the caller is known in memory.
-    pub(super) fn of(alternatives: &[Vec<Part>], is_read: impl Fn(usize) -> bool) -> Option<Reach> {
+    /// None if every caller has to be asked. `solved`: the same alternatives, where SQL can solve them. `is_read`: whether a
+    /// path of the caller is known in memory.
+    pub(super) fn of(
+        alternatives: &[Vec<Part>],
+        solved: Option<&[solve::Alternative]>,
+        is_read: impl Fn(usize) -> bool,
+    ) -> Option<Reach> {
+        let of_columns = alternatives.iter().flatten().filter_map(|part| Some(part.link()?.0));
+        let of_solved = solved.into_iter().flatten().filter_map(|alternative| Some(alternative.link.as_ref()?.auth));
         let mut paths: Vec<usize> = Vec::new();
-        for part in alternatives.iter().flatten() {
-            if let Some((path, _)) = part.link()
-                && !paths.contains(&path)
-                && is_read(path)
-            {
+        for path in of_columns.chain(of_solved) {
+            if !paths.contains(&path) && is_read(path) {
                 paths.push(path);
             }
         }
-        paths.into_iter().find_map(|path| Reach::by(path, alternatives))
+        paths.into_iter().find_map(|path| Reach::by(path, alternatives, solved))
     }
 
-    fn by(path: usize, alternatives: &[Vec<Part>]) -> Option<Reach> {
+    fn by(path: usize, alternatives: &[Vec<Part>], solved: Option<&[solve::Alternative]>) -> Option<Reach> {
         let mut reach = Reach { path, alternatives: Vec::new(), comparisons: Vec::new() };
-        for parts in alternatives {
+        for (place, parts) in alternatives.iter().enumerate() {
             let link = parts.iter().find_map(|part| match part {
                 Part::Compare(compare) => part.link().filter(|(own, _)| *own == path).map(|(_, c)| (compare, c)),
                 Part::Elsewhere(_) => None,
@@ -67,6 +75,14 @@ impl Reach {
                 if !reach.comparisons.contains(&compare.text) {
                     reach.comparisons.push(compare.text.clone());
                 }
+                continue;
+            }
+            let asks_sql = parts.iter().any(|part| matches!(part, Part::Elsewhere(_)));
+            if let Some(solved) = solved.and_then(|solved| solved.get(place)).filter(|_| asks_sql)
+                && solved.link.as_ref().is_none_or(|link| link.auth == path)
+            {
+                reach.alternatives.push(Alternative::Solved(place));
+                reach.comparisons.extend(solved.link.as_ref().map(|link| link.text.clone()));
                 continue;
             }
             let kept = |keep: fn(&Compare) -> bool| -> Vec<Arc<Compare>> {
@@ -98,20 +114,26 @@ impl Reach {
         &self.comparisons
     }
 
-    /// The values of the callers whom a record concerns; none if it may concern any.
-    pub(super) fn values<'r>(&self, record: &'r Record, at: &At<'_>) -> Option<Vec<&'r str>> {
+    /// The distinct values of the callers whom a record concerns; none if it may concern any.
+    pub(super) fn values<'r>(
+        &self,
+        record: &'r Record,
+        at: &At<'_>,
+        solution: Option<&'r Solution>,
+    ) -> Option<Vec<&'r str>> {
         let mut values = Vec::new();
         for alternative in &self.alternatives {
             match alternative {
                 Alternative::Column(column) => match record.get(&column.name) {
-                    Some(headwater_actors::Value::Text(text)) if !text.is_empty() => {
-                        if !values.contains(&text.as_str()) {
-                            values.push(text.as_str());
-                        }
-                    }
+                    Some(headwater_actors::Value::Text(text)) if !text.is_empty() => values.push(text.as_str()),
                     // Only callers without a value can be equal, and those are always asked.
                     Some(headwater_actors::Value::Text(_) | headwater_actors::Value::Null) => {}
                     _ => return None,
+                },
+                Alternative::Solved(place) => match solution?.0.get(*place)? {
+                    Found::All(true) => return None,
+                    Found::All(false) => {}
+                    Found::Values(found) => values.extend(found.iter().map(|value| &**value)),
                 },
                 Alternative::Free(compares) => {
                     if compares.iter().all(|compare| at.compare(compare) != Some(false)) {
@@ -121,6 +143,8 @@ impl Reach {
                 Alternative::Caller(_) => {}
             }
         }
+        values.sort_unstable();
+        values.dedup();
         Some(values)
     }
 

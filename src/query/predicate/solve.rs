@@ -30,28 +30,27 @@ pub(super) struct Alternative {
     memory: Vec<Arc<Compare>>,
     /// To be asked of SQL; none of them names the caller.
     sql: Vec<Arc<Comparison>>,
-    link: Option<Link>,
+    pub link: Option<Link>,
 }
 
 /// `path = @request.auth.X`
 #[derive(Debug)]
-struct Link {
+pub(super) struct Link {
     path: Path,
     /// `?=`
     any: bool,
     /// The caller's path, by its place.
-    auth: usize,
+    pub auth: usize,
+    /// As it was written.
+    pub text: String,
 }
 
-/// Whom a rule lets see one record.
-pub struct Solution<'a> {
-    predicate: &'a Predicate,
-    record: &'a Record,
-    now: DateTime<Utc>,
-    alternatives: Vec<(&'a Alternative, Found)>,
-}
+/// Whom a rule lets see one record: what was found for each of its alternatives.
+#[derive(Debug)]
+pub struct Solution(pub(super) Vec<Found>);
 
-enum Found {
+#[derive(Debug)]
+pub(super) enum Found {
     All(bool),
     Values(HashSet<Box<str>>),
 }
@@ -95,7 +94,8 @@ fn alternative(parts: &[Part], paths: &[Path]) -> Option<Alternative> {
             Part::Elsewhere(comparison) => {
                 let (path, caller) = link(comparison).filter(|_| alternative.link.is_none())?;
                 let auth = paths.iter().position(|own| own == caller)?;
-                alternative.link = Some(Link { path: path.clone(), any: comparison.sign.any, auth });
+                alternative.link =
+                    Some(Link { path: path.clone(), any: comparison.sign.any, auth, text: comparison.to_string() });
             }
         }
     }
@@ -109,24 +109,54 @@ impl Predicate {
     }
 
     /// Asks the database about a record for all callers at once. The request's caller is not looked at. None where that cannot be done.
-    pub fn solve<'a>(
-        &'a self,
+    pub fn solve(
+        &self,
         conn: &Connection,
         schema: &Schema,
-        record: &'a Record,
+        record: &Record,
         request: &RequestInfo,
-        now: DateTime<Utc>,
-    ) -> rusqlite::Result<Option<Solution<'a>>> {
+    ) -> rusqlite::Result<Option<Solution>> {
         let Some(alternatives) = &self.alternatives else { return Ok(None) };
         let request = RequestInfo { caller: Caller::GUEST, ..request.clone() };
         let mut found = Vec::with_capacity(alternatives.len());
         for alternative in alternatives {
             match alternative.ask(conn, schema, record, &request)? {
                 None => return Ok(None),
-                Some(answer) => found.push((alternative, answer)),
+                Some(answer) => found.push(answer),
             }
         }
-        Ok(Some(Solution { predicate: self, record, now, alternatives: found }))
+        Ok(Some(Solution(found)))
+    }
+
+    /// Whether the caller of the request is let through, by the solution for this record; none if he has to be asked about on
+    /// his own. What is not certain of any alternative is not certain at all: SQL may fail over it, also where another one
+    /// holds.
+    pub fn lets(
+        &self,
+        solution: &Solution,
+        record: &Record,
+        request: &RequestInfo,
+        now: DateTime<Utc>,
+    ) -> Option<bool> {
+        let at = self.at(Some(record), request, now)?;
+        let mut answer = false;
+        for (alternative, found) in self.alternatives.as_ref()?.iter().zip(&solution.0) {
+            let mut holds = true;
+            for compare in &alternative.memory {
+                holds &= at.compare(compare)?;
+            }
+            holds &= match (found, &alternative.link) {
+                (Found::All(found), _) => *found,
+                (Found::Values(_), None) => return None,
+                (Found::Values(values), Some(link)) => match &*at.auth(link.auth)?.value()?.0 {
+                    Scalar::Text(text) if !text.is_empty() => values.contains(&**text),
+                    // The empty value is equal to more than itself.
+                    _ => return None,
+                },
+            };
+            answer |= holds;
+        }
+        Some(answer)
     }
 }
 
@@ -164,31 +194,5 @@ impl Alternative {
             }
         }
         Ok(Some(Found::Values(values)))
-    }
-}
-
-impl Solution<'_> {
-    /// Whether the caller of the request is let through; none if he has to be asked about on his own. What is not certain of
-    /// any alternative is not certain at all: SQL may fail over it, also where another one holds.
-    pub fn lets(&self, request: &RequestInfo) -> Option<bool> {
-        let at = self.predicate.at(Some(self.record), request, self.now)?;
-        let mut answer = false;
-        for (alternative, found) in &self.alternatives {
-            let mut holds = true;
-            for compare in &alternative.memory {
-                holds &= at.compare(compare)?;
-            }
-            holds &= match (found, &alternative.link) {
-                (Found::All(found), _) => *found,
-                (Found::Values(_), None) => return None,
-                (Found::Values(values), Some(link)) => match &*at.auth(link.auth)?.value()?.0 {
-                    Scalar::Text(text) if !text.is_empty() => values.contains(&**text),
-                    // The empty value is equal to more than itself.
-                    _ => return None,
-                },
-            };
-            answer |= holds;
-        }
-        Some(answer)
     }
 }

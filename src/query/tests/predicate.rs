@@ -17,7 +17,7 @@ fn what_is_answered_in_memory() {
     let world = world();
     let items = world.collection("items");
     let owner: &[&str] = &["owner = @request.auth.id"];
-    let cases: [(&str, &str, &[&str]); 22] = [
+    let cases: [(&str, &str, &[&str]); 23] = [
         ("owner = @request.auth.id", "", owner),
         ("@request.auth.id != '' && owner = @request.auth.id", "", owner),
         ("@request.auth.id = owner.id", "", &["@request.auth.id = owner.id"]),
@@ -38,14 +38,27 @@ fn what_is_answered_in_memory() {
         ("owner ?= @request.auth.id", "", &["owner ?= @request.auth.id"]),
         ("@request.auth.verified = true && @request.query.q:isset = true", "", &[]),
         ("owner.name = 'x' && owner = @request.auth.id", "owner.name = 'x': it follows a relation", owner),
-        ("owner.team = @request.auth.team", "owner.team = @request.auth.team: it follows a relation", &[]),
+        (
+            "owner.team = @request.auth.team",
+            "owner.team = @request.auth.team: it follows a relation",
+            &["owner.team = @request.auth.team"],
+        ),
         (
             "@request.auth.team.name = title",
             "@request.auth.team.name: it follows a relation, for records of people",
             &[],
         ),
         ("meta.a = 1", "meta.a = 1: it looks into a JSON value", &[]),
-        ("tags:each ?= @request.auth.id", "tags:each ?= @request.auth.id: it looks at each item of a list", &[]),
+        (
+            "tags:each ?= @request.auth.id",
+            "tags:each ?= @request.auth.id: it looks at each item of a list",
+            &["tags:each ?= @request.auth.id"],
+        ),
+        (
+            "owner = @request.auth.id || owner.team.owner = @request.auth.id",
+            "owner.team.owner = @request.auth.id: it follows a relation",
+            &["owner = @request.auth.id", "owner.team.owner = @request.auth.id"],
+        ),
         ("@collection.tags.id ?= title", "@collection.tags.id ?= title: it looks at other records", &[]),
         ("nope = 1", r#"nope = 1: it is refused: invalid left operand "nope" - unknown field "nope""#, &[]),
     ];
@@ -81,13 +94,13 @@ fn one_query_finds_the_callers_of_a_rule_with_joins() {
     for (rule, expected) in cases {
         let predicate = Predicate::rule(&world.schema, items, rule);
         let guest = RequestInfo::default();
-        let solution = predicate.solve(&world.conn, &world.schema, &item, &guest, now).unwrap();
+        let solution = predicate.solve(&world.conn, &world.schema, &item, &guest).unwrap();
         let found = solution.map(|solution| {
             let lets = |id: &&str| {
                 let mut person = Record::blank(world.collection("people").clone());
                 person.set("id", (*id).to_owned());
                 let request = RequestInfo { caller: Caller::of(Arc::new(person)), ..RequestInfo::default() };
-                solution.lets(&request).unwrap()
+                predicate.lets(&solution, &item, &request, now).unwrap()
             };
             ["u1", "u2", "x", "1"].into_iter().filter(lets).collect::<Vec<_>>()
         });
@@ -120,11 +133,44 @@ fn an_index_finds_the_few_whom_a_record_concerns() {
     let request = RequestInfo::default();
     let reach = |values: serde_json::Value| {
         let record = world.record("items", values);
-        predicate.reach(&record, &request, Utc::now()).map(|values| values.join(" "))
+        predicate.reach(&record, &request, Utc::now(), None).map(|values| values.join(" "))
     };
     assert_eq!(reach(serde_json::json!({"owner": "u1"})).as_deref(), Some("u1"));
     assert_eq!(reach(serde_json::json!({"owner": ""})).as_deref(), Some(""));
     assert_eq!(reach(serde_json::json!({"owner": "u1", "n": 6, "kind": "open"})), None);
+}
+
+/// Who is found once the database has been asked, and that nobody is before.
+#[test]
+fn a_solution_finds_the_few_whom_a_record_concerns() {
+    let world = world();
+    let items = world.collection("items");
+    let item = world.record("items", serde_json::json!({"owner": "u2", "tags": ["x", "u1"], "n": 1}));
+    let (now, request) = (Utc::now(), RequestInfo::default());
+    let cases = [
+        ("tags.id ?= @request.auth.id", Some("u1 x")),
+        ("@request.auth.verified = true && tags.id ?= @request.auth.id", Some("u1 x")),
+        ("owner = @request.auth.id || tags.id ?= @request.auth.id", Some("u1 u2 x")),
+        ("tags.name = 'no' || tags.id ?= @request.auth.id", Some("u1 x")),
+        ("tags.name ?= 'abc' || tags.id ?= @request.auth.id", None),
+        ("n = 1 || tags.id ?= @request.auth.id", None),
+        ("n = 2 || tags.id ?= @request.auth.id", Some("u1 x")),
+        ("tags.id ?= @request.auth.id || tags.name ?= @request.auth.name", None),
+        ("tags.name = 'no'", None),
+    ];
+    for (rule, expected) in cases {
+        let predicate = Predicate::rule(&world.schema, items, rule);
+        assert_eq!(predicate.reach(&item, &request, now, None), None, "{rule}");
+        let solution = predicate.solve(&world.conn, &world.schema, &item, &request).unwrap();
+        let found = predicate.reach(&item, &request, now, solution.as_ref()).map(|values| values.join(" "));
+        assert_eq!(found.as_deref(), expected, "{rule}");
+    }
+    let refuses = |rule: &str| Predicate::rule(&world.schema, items, rule).refuses_everybody(&item, &request, now);
+    assert!(refuses("n = 2 && tags.id ?= @request.auth.id"));
+    assert!(!refuses("n = 2 || @request.auth.verified = true"));
+    assert!(!refuses("n = 1 && tags.id ?= @request.auth.id"));
+    // A guest may be meant by what the caller is.
+    assert!(!refuses("@request.auth.id = '' && n = 1"));
 }
 
 /// A caller who came before his collection was changed is read by the names of its fields.

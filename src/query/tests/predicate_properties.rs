@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::select as one_of;
 
 use super::fixture::*;
-use crate::query::{Base, Predicate, QueryError, Select};
+use crate::query::{Base, Predicate, QueryError, Select, Solution};
 use crate::records::Record;
 use crate::request::{Caller, Context, RequestInfo};
 use crate::schema::Field;
@@ -352,6 +352,24 @@ pub(super) fn judge(
     select.exists().any(&world.conn).ok()
 }
 
+/// Whoever may see a record is among those who are asked about it.
+fn assert_reached(
+    predicate: &Predicate,
+    rule: &str,
+    record: &Record,
+    request: &RequestInfo,
+    now: DateTime<Utc>,
+    solution: Option<&Solution>,
+) {
+    let caller = request.caller.record().map(|caller| &caller.values);
+    let standing = predicate.standing(&request.caller);
+    let reach = predicate.reach(record, request, now, solution);
+    let is_among = |value: &str| reach.as_ref().is_none_or(|values| values.contains(&value));
+    let reached = standing.find.as_deref().is_none_or(is_among);
+    assert!(reached, "{rule}\n{standing:?} {reach:?} {solution:?}\n{:?}\n{caller:?}", record.values);
+    assert!(!predicate.refuses_everybody(record, request, now), "{rule}\n{:?}\n{caller:?}", record.values);
+}
+
 fn store(world: &World, record: &Record) -> Record {
     world.conn.execute("DELETE FROM items", []).unwrap();
     let marks = vec!["?"; record.values.len()].join(", ");
@@ -392,14 +410,8 @@ proptest! {
                     assert_eq!(found, judge == Some(true), "{rule}\n{:?}\n{:?}", record.values, request.caller.record().map(|r| &r.values));
                 }
                 assert!(found.is_some() || !predicate.elsewhere().is_empty() || is_odd(&record, &request), "{rule}");
-                // Whoever may see it is reached.
                 if judge == Some(true) {
-                    let standing = predicate.standing(&request.caller);
-                    let reach = predicate.reach(&record, &request, now);
-                    let reached = standing.find.as_deref().is_none_or(|value| {
-                        reach.as_ref().is_none_or(|values| values.contains(&value))
-                    });
-                    assert!(reached, "{rule}\n{standing:?} {reach:?}\n{:?}\n{:?}", record.values, request.caller.record().map(|r| &r.values));
+                    assert_reached(&predicate, &rule, &record, &request, now, None);
                 }
             }
         });
@@ -448,11 +460,14 @@ proptest! {
             let record = made(world, "items", record);
             let predicate = Predicate::rule(&world.schema, &record.collection, &rule);
             let guest = request(world, None, None, "1".to_owned());
-            let Ok(Some(solution)) = predicate.solve(&world.conn, &world.schema, &record, &guest, now) else { return };
+            let Ok(Some(solution)) = predicate.solve(&world.conn, &world.schema, &record, &guest) else { return };
             for caller in callers {
                 let request = request(world, caller, None, "1".to_owned());
-                if let Some(found) = solution.lets(&request) {
-                    let judge = judge(world, &request, Base::Snapshot(&record), &record, now, |s| s.rule(&rule).map(drop));
+                let judge = judge(world, &request, Base::Snapshot(&record), &record, now, |s| s.rule(&rule).map(drop));
+                if judge == Some(true) {
+                    assert_reached(&predicate, &rule, &record, &request, now, Some(&solution));
+                }
+                if let Some(found) = predicate.lets(&solution, &record, &request, now) {
                     assert_eq!(found, judge == Some(true), "{rule}\n{:?}\n{:?}", record.values, request.caller.record().map(|r| &r.values));
                 }
             }

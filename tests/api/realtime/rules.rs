@@ -159,12 +159,14 @@ fn rules_with_relations_are_answered_for_all_at_once() {
     let ids: Vec<Json> = crowd.iter().map(|(record, _, _)| record["id"].clone()).collect();
     let team = create(&superuser, "teams", json!({ "boss": ids[2], "members": [ids[5], ids[6]] }));
     let everybody: Vec<usize> = (0..CROWD).collect();
-    let cases: [(&str, &[usize]); 7] = [
+    let cases: [(&str, &[usize]); 9] = [
         ("team.boss = @request.auth.id", &[2]),
         ("team.members.id ?= @request.auth.id", &[5, 6]),
         ("@request.auth.id != '' && (team.boss = @request.auth.id || team.members.id ?= @request.auth.id)", &[2, 5, 6]),
         ("team.boss.name = 'u2' && @request.auth.name > 'u8'", &[9]),
         ("team.boss.name = 'u2'", &everybody),
+        ("team.boss = @request.auth.id || @request.auth.name = 'u4'", &[2, 4]),
+        ("team.boss = @request.auth.id && @request.auth.name = 'u4'", &[]),
         ("team.boss.name = 'u3' || n = 2", &[]),
         // Not for all at once: every member counts.
         ("team.members.id = @request.auth.id || team.boss = @request.auth.id", &[2]),
@@ -274,7 +276,7 @@ fn rules_are_explained_to_superusers() {
         json!("owner = @request.auth.id || owner.name = 'x'"),
         "by SQL",
         json!([{ "part": "owner.name = 'x'", "reason": "it follows a relation" }]),
-        json!([]),
+        json!(["owner = @request.auth.id"]),
     );
     list["together"] = json!(true);
     let of_a_write = "a write asks it within its own transaction; events do not";

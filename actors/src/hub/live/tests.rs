@@ -14,7 +14,7 @@ use crate::{Position, Seq};
 struct Scene {
     world: Rc<World>,
     hub: HubState<Rc<World>>,
-    work: Vec<LocalBoxFuture<'static, Done>>,
+    work: Vec<LocalBoxFuture<'static, Done<()>>>,
     answers: Vec<Result<Position, Refusal>>,
     last: u64,
 }
@@ -29,7 +29,7 @@ impl Scene {
     }
 
     /// Takes what follows from something, and what was waited for if it is there.
-    fn apply(&mut self, effects: Effects) {
+    fn apply(&mut self, effects: Effects<()>) {
         let Effects { work, answers, .. } = effects;
         self.answers.extend(answers.into_iter().map(|(_, answer)| answer));
         self.work.extend(work);

@@ -6,8 +6,9 @@ use super::{CallerKey, Interest, Members, PENDING, Roster, Topic};
 use crate::Change;
 use crate::hub::Liveness;
 
-/// Callers of a topic below which it is as cheap to ask for each as to keep them sorted.
-const FEW: usize = if cfg!(test) { 2 } else { 16 };
+/// Callers of a topic up to which it is as cheap to ask for each as to keep them sorted. Hardly any where tests are run, so
+/// that they sort.
+const FEW: usize = if cfg!(debug_assertions) { 2 } else { 16 };
 
 /// One interest, as the domain judges it.
 pub struct Listener<'a, A: Audience> {
@@ -55,6 +56,11 @@ impl<'a, A: Audience> TopicListeners<'a, A> {
         &self.topic.parsed
     }
 
+    /// How many, where equal ones are one.
+    pub fn count(&self) -> usize {
+        self.topic.interests.len()
+    }
+
     pub fn all(&self) -> impl Iterator<Item = Listener<'a, A>> + use<'a, A> {
         let (roster, topic) = (self.roster, self.topic);
         let interests = topic.interests.iter().filter(|(_, interest)| topic.is_heard_by(interest));
@@ -72,7 +78,7 @@ impl<'a, A: Audience> TopicListeners<'a, A> {
     ) {
         let (roster, topic) = (self.roster, self.topic);
         let mut standings = topic.standings.borrow_mut();
-        if standings.is_none() && topic.interests.len() <= FEW {
+        if standings.is_none() && self.count() <= FEW {
             self.all().for_each(|listener| show(&mut std::iter::once(listener)));
             return;
         }
