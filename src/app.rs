@@ -22,6 +22,7 @@ use crate::ops::settings::{Settings, SettingsCache};
 use crate::query::Predicates;
 use crate::realtime::Realtime;
 use crate::records::Hooks;
+use crate::records::pages::Pages;
 use crate::records::totals::Totals;
 use crate::schema::{self, Schema, SchemaCache};
 
@@ -57,6 +58,7 @@ pub struct Inner {
     pub predicates: Predicates,
     /// How many records lists have.
     pub totals: Arc<Totals>,
+    pub pages: Pages,
     /// Clients that listen to changes.
     pub realtime: Realtime,
     /// Counts how often clients ask.
@@ -139,6 +141,7 @@ impl App {
             auth_cache,
             predicates: Predicates::default(),
             totals,
+            pages: Pages::default(),
             realtime,
             rate_limiter,
             record_hooks,

@@ -36,7 +36,7 @@ pub use functions::register_functions;
 pub use predicate::{Elsewhere, Predicate, Solution, Standing};
 pub use predicates::Predicates;
 pub use select::Select;
-pub use statement::{Count, Statement};
+pub use statement::{Count, Reads, Statement};
 
 use crate::records::Record;
 use crate::request::RequestInfo;

@@ -7,7 +7,7 @@ use headwater_actors::Value;
 use super::compare::Bind;
 use super::joins::{Source, Typing, joined};
 use super::path::Path;
-use super::statement::{Count, Statement};
+use super::statement::{Count, Reads, Statement};
 use super::to_sql::{Builder, Scope};
 use super::tree::{Comparison, Filter};
 use super::{Base, QueryError, parse, sort, sql};
@@ -152,12 +152,23 @@ impl<'a> Select<'a> {
             (Base::Stored, false) => self.finish("SELECT count(*)".to_owned()),
             _ => self.exists(),
         };
+        Count { statement, reads: self.reads_in_any_order() }
+    }
+
+    /// What the rows and their order depend on.
+    pub fn reads(&self) -> Reads {
+        let mut reads = self.reads_in_any_order();
+        reads.lasts &= !self.order.iter().any(|term| term.starts_with(sort::RANDOM));
+        reads
+    }
+
+    fn reads_in_any_order(&self) -> Reads {
         let reads_others = self.collection.is_view() || self.builder.joins.reach_tables();
         let of = (!reads_others).then(|| self.collection.id.as_str().into());
         // Nobody knows what the query of a view depends on.
         let has_views = || self.schema.collections().iter().any(|collection| collection.is_view());
         let may_change = self.builder.asks_the_clock() || self.collection.is_view() || reads_others && has_views();
-        Count { statement, of, lasts: !may_change }
+        Reads { of, lasts: !may_change }
     }
 
     /// Adds one comparison of a rule.

@@ -5,6 +5,9 @@ use super::joins::{Source, alias_name};
 use super::path::Path;
 use super::to_sql::{Builder, Scope};
 
+/// The order of `@random`.
+pub(super) const RANDOM: &str = "RANDOM()";
+
 const MAX_FIELDS: usize = 8;
 /// Bytes.
 const MAX_FIELD: usize = 255;
@@ -28,7 +31,7 @@ fn term<'a>(builder: &mut Builder<'a>, scope: &Scope<'a>, part: &str) -> Result<
         return Err(QueryError::Invalid(format!("a sort field is longer than {MAX_FIELD} bytes")));
     }
     match (name, scope.source) {
-        ("@random", _) => Ok("RANDOM()".to_owned()),
+        ("@random", _) => Ok(RANDOM.to_owned()),
         ("@rowid", Source::Table(alias)) if !scope.collection.is_view() => {
             Ok(format!("{}._rowid_ {direction}", alias_name(alias)))
         }

@@ -1,5 +1,6 @@
 //! A finished statement: SQL with its parameters, and how its rows are read.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use headwater_actors::Value;
@@ -21,6 +22,12 @@ pub struct Statement {
 #[derive(Clone, Debug)]
 pub struct Count {
     pub statement: Statement,
+    pub reads: Reads,
+}
+
+/// What the answer of a query depends on.
+#[derive(Clone, Debug)]
+pub struct Reads {
     /// The id of the one collection whose records it reads; none if it may read others too.
     pub of: Option<Box<str>>,
     /// It asks the same later on: nothing in it depends on the clock.
@@ -44,6 +51,22 @@ impl Statement {
             records.push(Record::from_values(collection.clone(), values.collect::<rusqlite::Result<_>>()?));
         }
         Ok(records)
+    }
+
+    /// What it asks, to the letter; none where that is longer than so many bytes.
+    pub fn key(&self, longest: usize) -> Option<String> {
+        if self.sql.len() > longest {
+            return None;
+        }
+        let mut key = self.sql.clone();
+        for param in &self.params {
+            // Writing to a String cannot fail.
+            let _ = match param {
+                Value::Text(text) => write!(key, "\0{}:{text}", text.len()),
+                other => write!(key, "\0{other:?}"),
+            };
+        }
+        (key.len() <= longest).then_some(key)
     }
 
     /// The number that it gives.

@@ -13,6 +13,7 @@ pub mod expand;
 pub mod hooks;
 mod membership;
 pub mod output;
+pub mod pages;
 mod passwords;
 pub mod pick;
 pub mod present;

@@ -11,6 +11,7 @@ use rusqlite::Connection;
 
 use super::hooks::{ListEvent, ViewEvent};
 use super::membership::Membership;
+use super::pages::PageKey;
 use super::present::{PageInfo, Presentation};
 use super::rules::{self, Gate};
 use super::{Authority, Record, RecordError, request_hook};
@@ -146,6 +147,15 @@ async fn list_page(
     let time = if positioned { POSITIONED.min(app.config.query_timeout) } else { app.config.query_timeout };
 
     let presentation = Presentation::of(&request);
+    let is_same_for_all = !positioned
+        && presentation.expands_nothing()
+        && !collection.is_auth()
+        && app.record_hooks.list.is_empty()
+        && app.record_hooks.enrich.is_empty();
+    let key = is_same_for_all.then(|| PageKey::of(&rows, select.reads(), asked, is_search, &request, era)).flatten();
+    if let Some((json, is_empty_search)) = key.as_ref().and_then(|key| app.pages.get(key, &app.totals)) {
+        return Ok(List { json, is_empty_search, ..List::default() });
+    }
     let (job_app, collection, request) = (app.clone(), collection.clone(), Arc::new(request));
     let totals_app = app.clone();
     let rule = match asked_of {
@@ -188,11 +198,16 @@ async fn list_page(
     }
     app.readers
         .run_within(time, move |conn| {
+            let told = job_app.totals.last();
             let (mut records, page, at) = fetch_at(conn, positioned, fetch)?;
             presentation.prepare(&job_app, conn, &schema, &mut records, &request)?;
             let json = presentation.page(&records, page);
+            let is_empty_search = is_search && records.is_empty();
+            if let Some(key) = key {
+                job_app.pages.keep(key, &json, is_empty_search, told);
+            }
             let ids = if positioned { ids(&records) } else { Vec::new() };
-            Ok(List { json, is_empty_search: is_search && records.is_empty(), at, ids })
+            Ok(List { json, is_empty_search, at, ids })
         })
         .await?
 }

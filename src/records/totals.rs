@@ -5,18 +5,17 @@
 //! total from before the last change that was told of its collection is old, and whoever has the answer to a write sees it
 //! in the next total.
 
-use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use dashmap::DashMap;
 use headwater_actors::recent::{Bounds, Recent};
-use headwater_actors::{Action, Change, Commit, Seq, Value, change_log, is_overdue};
+use headwater_actors::{Action, Change, Commit, Seq, change_log, is_overdue};
 use rusqlite::Connection;
 
 use super::membership::{Conditions, Membership};
 use crate::generations::Generations;
-use crate::query::Count;
+use crate::query::{Count, Reads};
 
 /// Totals that are kept.
 const CAPACITY: usize = 1000;
@@ -116,11 +115,11 @@ impl Totals {
         let known = self.known().get(&key).filter(|known| known.era == era && era == self.era());
         let mut conditions = None;
         if let Some(known) = known {
-            if self.changed(count) <= known.at {
+            if self.changed(&count.reads) <= known.at {
                 return Ok(known.total);
             }
             // What looks at other collections is not told by the list's own records.
-            if count.of.is_some() && membership.is_of_its_schema() {
+            if count.reads.of.is_some() && membership.is_of_its_schema() {
                 let asked = membership.conditions(known.conditions.as_ref());
                 let carried = self.carried_on(&known, membership, &asked);
                 conditions = Some(asked).filter(|_| key.len() <= MAX_READY);
@@ -139,12 +138,17 @@ impl Totals {
         Ok(total)
     }
 
-    /// The last change that may be about what is counted.
-    fn changed(&self, count: &Count) -> Seq {
-        match &count.of {
+    /// The last change that may be about what is read.
+    pub(super) fn changed(&self, reads: &Reads) -> Seq {
+        match &reads.of {
             Some(collection) => self.changed.get(&**collection).map_or(Seq::ZERO, |seq| *seq),
-            None => Seq(self.last.load(Ordering::Acquire)),
+            None => self.last(),
         }
+    }
+
+    /// The last change that was told. Whatever is read from here on is not older.
+    pub(super) fn last(&self) -> Seq {
+        Seq(self.last.load(Ordering::Acquire))
     }
 
     /// A total with what was written since, and its position; none where that cannot be told, or not sooner than by counting.
@@ -175,21 +179,12 @@ impl Totals {
     }
 }
 
-/// What is counted, to the letter. None: it may be another number in a moment, or is too long to be kept.
+/// What is counted. None: it may be another number in a moment, or is too long to be kept.
 fn key(count: &Count) -> Option<Box<str>> {
-    let statement = &count.statement;
-    if !count.lasts || statement.sql.len() > MAX_KEY {
+    if !count.reads.lasts {
         return None;
     }
-    let mut key = statement.sql.clone();
-    for param in &statement.params {
-        // Writing to a String cannot fail.
-        let _ = match param {
-            Value::Text(text) => write!(key, "\0{}:{text}", text.len()),
-            other => write!(key, "\0{other:?}"),
-        };
-    }
-    (key.len() <= MAX_KEY).then(|| key.into())
+    count.statement.key(MAX_KEY).map(String::into_boxed_str)
 }
 
 #[cfg(test)]

@@ -24,7 +24,8 @@ const USAGE: &str = "\
 usage: swarm COMMAND --option value …
 
   prepare --url URL --email EMAIL --password PASSWORD [--rows 10000] [--cells 0] [--users 0 --tokens FILE]
-  http    --url URL --op create|update|get|list|list-skiptotal|list-expand|list-update|auth-refresh
+  http    --url URL --op create|update|get|list|list-skiptotal|list-other|list-expand|
+               list-update|auth-refresh
           [--token TOKEN | --tokens FILE] [--connections 64] [--seconds 4] [--warmup 1] [--rows 10000] [--pid PID]
   hold    --url URL [--collection swarm_events] [--clients 1000] [--seconds 5] [--protocol sse|sse-resuming|websocket]
           [--tokens FILE] [--pid PID]

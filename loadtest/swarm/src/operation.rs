@@ -16,6 +16,8 @@ pub(crate) enum Operation {
     List,
     /// The same without the total.
     ListSkipTotal,
+    /// The same with a filter that nobody has asked before.
+    ListOther,
     /// A page of 20, sorted, with one relation expanded, with the total.
     ListExpand,
     /// A new token for an old one.
@@ -27,10 +29,11 @@ pub(crate) enum Operation {
 impl Operation {
     /// As on the command line, and as people read it. Reads come first and creates last, so that in a comparison all read
     /// the same rows, and the faster of two servers does not get more to read because it has created more.
-    pub(crate) const ALL: [(Operation, &str, &str); 8] = [
+    pub(crate) const ALL: [(Operation, &str, &str); 9] = [
         (Operation::Get, "get", "get one"),
         (Operation::List, "list", "list 20, filter + sort, with total"),
         (Operation::ListSkipTotal, "list-skiptotal", "list 20, filter + sort, no total"),
+        (Operation::ListOther, "list-other", "list 20, another filter + sort each, no total"),
         (Operation::ListExpand, "list-expand", "list 20, sort, expand, with total"),
         (Operation::AuthRefresh, "auth-refresh", "auth-refresh"),
         (Operation::ListUpdate, "list-update", "list 20, with total, one in ten an update"),
@@ -103,9 +106,12 @@ impl Work for Requests {
                 ("PATCH", write!(path, "{records}/{}", fixture::id("item", row)))
             }
             Operation::Get => ("GET", write!(path, "{records}/{}", fixture::id("item", row))),
-            Operation::List | Operation::ListSkipTotal | Operation::ListUpdate => {
-                let skip = if operation == Operation::ListSkipTotal { "&skipTotal=1" } else { "" };
-                let filter = "(active%3Dtrue%26%26number%3E1000)";
+            Operation::List | Operation::ListSkipTotal | Operation::ListOther | Operation::ListUpdate => {
+                let with_total = matches!(operation, Operation::List | Operation::ListUpdate);
+                let skip = if with_total { "" } else { "&skipTotal=1" };
+                // So few rows have a number about there that the pages are the same.
+                let above = 1000.0 + if operation == Operation::ListOther { self.sent as f64 / 1e6 } else { 0.0 };
+                let filter = format_args!("(active%3Dtrue%26%26number%3E{above})");
                 ("GET", write!(path, "{records}?page={page}&perPage=20&sort=-number&filter={filter}{skip}"))
             }
             Operation::AuthRefresh => ("POST", write!(path, "/api/collections/{}/auth-refresh", self.callers)),
@@ -164,7 +170,27 @@ mod tests {
         }
         assert!(first("list-skiptotal").contains("&skipTotal=1 HTTP/1.1"));
         assert!(!first("list-expand").contains("skipTotal"));
+        assert!(!first("list").contains("skipTotal"));
         assert!("nothing".parse::<Operation>().is_err());
+    }
+
+    #[test]
+    fn lists_ask_the_same_or_something_else_each_time() {
+        let filters = |name: &str| {
+            let mut requests = Requests::new(Target::local(80), name.parse().unwrap(), Vec::new(), 100);
+            let mut filter = || {
+                let mut out = Vec::new();
+                requests.next(&mut out);
+                let request = String::from_utf8(out).unwrap();
+                let filter = request.split_once("filter=").unwrap().1;
+                filter.split(['&', ' ']).next().unwrap().to_owned()
+            };
+            [filter(), filter()]
+        };
+        assert_eq!(filters("list-skiptotal"), ["(active%3Dtrue%26%26number%3E1000)"; 2]);
+        let [one, other] = filters("list-other");
+        assert_eq!(one, "(active%3Dtrue%26%26number%3E1000)");
+        assert_eq!(other, "(active%3Dtrue%26%26number%3E1000.000001)");
     }
 
     #[test]

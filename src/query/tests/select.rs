@@ -72,7 +72,7 @@ fn a_count_lasts_where_nothing_but_a_write_can_change_it() {
     let guest = RequestInfo::default();
     for (world, name, rule, lasts) in cases {
         let mut select = Select::new(&world.schema, world.collection(name), &guest, Base::Stored);
-        assert_eq!(select.rule(rule).unwrap().count().lasts, lasts, "{name}: {rule}");
+        assert_eq!(select.rule(rule).unwrap().reads().lasts, lasts, "{name}: {rule}");
     }
 }
 

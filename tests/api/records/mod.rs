@@ -4,6 +4,7 @@ mod batch;
 mod crud;
 mod expand;
 mod limits;
+mod pages;
 mod rules;
 mod totals;
 mod values;
