@@ -108,10 +108,11 @@ impl Questions {
         }
     }
 
-    /// Asks all of it.
-    pub(super) async fn ask(self, app: &App, decided: &mut Decided) {
+    /// Asks all of it. `spent`: what the commit's rules took already.
+    pub(super) async fn ask(self, app: &App, decided: &mut Decided, spent: Duration) {
         let Questions { schema, mut subjects, of_rules, of_filters } = self;
-        let mut passes = VecDeque::from([(RULES, of_rules), (FILTERS, of_filters)]);
+        let rules = Limits { commit: RULES.commit.saturating_sub(spent), ..RULES };
+        let mut passes = VecDeque::from([(rules, of_rules), (FILTERS, of_filters)]);
         while let Some((limits, mut questions)) = passes.pop_front() {
             let mut left = limits.commit;
             while !questions.is_empty() {

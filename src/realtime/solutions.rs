@@ -6,6 +6,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use headwater_actors::is_overdue;
 
 use super::options::Options;
 use super::questions::RULES;
@@ -17,6 +20,10 @@ use crate::schema::Schema;
 
 /// Listeners of a topic up to which each is asked about on his own: one query for all has its price too.
 pub(super) const FEW: usize = 3;
+/// More than so many are not looked at to find out how many would have to be asked about.
+pub(super) const SOME: usize = 64;
+/// Values that the rules of one commit may let through; what comes after them is asked about each listener on his own.
+const MAX_VALUES: usize = 200_000;
 
 /// A rule to be solved for one change.
 pub(super) struct Problem {
@@ -49,36 +56,47 @@ impl Problems {
     }
 
     pub(super) async fn solve(self, app: &App, schema: Arc<Schema>) -> Solutions {
+        let begin = Instant::now();
         let problems: Vec<Problem> = self.0.into_values().collect();
-        let job = move |conn: &rusqlite::Connection| -> Vec<(Problem, Option<Solution>)> {
+        let job = move |conn: &rusqlite::Connection| -> Vec<(Problem, Solution)> {
+            let mut left = MAX_VALUES;
             let solve = |problem: Problem| {
+                if left == 0 || is_overdue() {
+                    return None;
+                }
                 let request = topic::request(problem.options.as_deref());
                 let solution = problem.rule.solve(conn, &schema, &problem.record, &request);
                 if let Err(error) = &solution {
                     log::debug!("realtime: a rule was not solved for all at once: {error}");
                 }
-                (problem, solution.ok().flatten())
+                let solution = solution.ok().flatten()?;
+                left = left.saturating_sub(solution.size());
+                Some((problem, solution))
             };
-            problems.into_iter().map(solve).collect()
+            problems.into_iter().filter_map(solve).collect()
         };
         let solved = app.readers.run_within(RULES.once, job).await.unwrap_or_else(|error| {
             log::warn!("realtime: rules were not solved for all at once: {error}");
             Vec::new()
         });
-        let of = |(problem, solution): (Problem, Option<Solution>)| {
+        let of = |(problem, solution): (Problem, Solution)| {
             let key = key(problem.change, &problem.rule, problem.options.as_ref());
-            Some((key, (problem, solution?)))
+            (key, (problem, solution))
         };
-        Solutions(solved.into_iter().filter_map(of).collect())
+        Solutions { found: solved.into_iter().map(of).collect(), spent: begin.elapsed() }
     }
 }
 
 /// What was found. Whatever is missing is asked about each listener on his own. The problems are kept, so that nothing else
 /// can come to stand at their addresses.
-pub struct Solutions(HashMap<Key, (Problem, Solution)>);
+pub struct Solutions {
+    found: HashMap<Key, (Problem, Solution)>,
+    /// How long it took.
+    pub(super) spent: Duration,
+}
 
 impl Solutions {
     pub(super) fn of(&self, change: usize, rule: &Arc<Predicate>, options: Option<&Arc<Options>>) -> Option<&Solution> {
-        self.0.get(&key(change, rule, options)).map(|(_, solution)| solution)
+        self.found.get(&key(change, rule, options)).map(|(_, solution)| solution)
     }
 }

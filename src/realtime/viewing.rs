@@ -11,7 +11,7 @@ use headwater_actors::hub::{Delivery, Listener, TopicListeners};
 use super::payload::{leave, payload};
 use super::questions::Question;
 use super::rules::{Asked, Index};
-use super::solutions::{FEW, Problem, Solutions};
+use super::solutions::{FEW, Problem, SOME, Solutions};
 use super::topic::{Topic, request};
 use super::visibility::Visibility;
 use crate::query::{Predicate, Predicates, Solution};
@@ -105,26 +105,35 @@ impl<'a> Viewing<'a> {
         Viewing { moment, subject, topic, rule, index, solution, manage, request, filter: None, written: Vec::new() }
     }
 
-    /// What has to be asked for all listeners at once before the change is shown to them.
-    pub(super) fn problem(&self, audience: &Visibility, listeners: &TopicListeners<'_, Visibility>) -> Option<Problem> {
-        let index = self.index.as_ref()?;
-        let (rule, record, now) = (&index.0, &self.subject.record, self.moment.now);
-        if self.topic.is_live() || self.moment.solutions.is_some() || !rule.is_solvable() || listeners.count() <= FEW {
+    /// What has to be asked for all listeners at once before the change is shown to them; none where that is asked about few.
+    pub(super) fn problem(
+        &mut self,
+        audience: &Visibility,
+        listeners: &TopicListeners<'_, Visibility>,
+    ) -> Option<Problem> {
+        let index = self.index.clone()?;
+        let (rule, now) = (&index.0, self.moment.now);
+        let known = self.moment.solutions.is_some() || !rule.is_solvable();
+        if known || self.topic.is_live() || listeners.count() <= FEW {
             return None;
         }
-        if rule.refuses_everybody(record, &self.request, now) {
+        let record = self.subject.record.clone();
+        if rule.refuses_everybody(&record, &self.request, now) || self.filter(&Caller::GUEST) == Answer::No {
             return None;
         }
-        // Of those whom the record itself finds there may be few.
-        if let Some(values) = rule.reach(record, &self.request, now, None) {
-            let mut found = 0;
-            listeners.groups(audience, index, Some(&values), |group| found += group.count());
-            if found <= FEW {
-                return None;
-            }
+        let mut asked = 0;
+        match rule.reach(&record, &self.request, now, None, usize::MAX) {
+            Some(values) => listeners.groups(audience, &index, Some(&values), |group| {
+                let Some(first) = group.next() else { return };
+                if self.rule(first.caller) == Answer::Ask {
+                    asked += 1 + group.count();
+                }
+            }),
+            None if listeners.count() > SOME => asked = listeners.count(),
+            None => asked = listeners.all().filter(|listener| self.rule(listener.caller) == Answer::Ask).count(),
         }
-        let (record, options) = (record.clone(), self.topic.options.clone());
-        Some(Problem { change: self.subject.place, record, rule: rule.clone(), options })
+        let options = self.topic.options.clone();
+        (asked > FEW).then(|| Problem { change: self.subject.place, record, rule: rule.clone(), options })
     }
 
     pub(super) fn show(mut self, audience: &Visibility, listeners: &TopicListeners<'_, Visibility>, seen: &mut Seen) {
@@ -136,9 +145,8 @@ impl<'a> Viewing<'a> {
             return listeners.all().for_each(|listener| self.show_group(&mut std::iter::once(listener), seen));
         };
         let record = self.subject.record.clone();
-        let values = index.0.reach(&record, &self.request, self.moment.now, self.solution);
         // Where they are more than those who listen, it is quicker to look at everybody.
-        let values = values.filter(|values| values.len() <= listeners.count());
+        let values = index.0.reach(&record, &self.request, self.moment.now, self.solution, listeners.count());
         listeners.groups(audience, &index, values.as_deref(), |group| self.show_group(group, seen));
     }
 

@@ -9,6 +9,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::Utc;
@@ -99,7 +100,7 @@ impl Audience for Visibility {
             let mut subject = Subject::new(place, change.action, record, before);
             let mut seen = Seen::default();
             for topic in topics {
-                let viewing = Viewing::new(&moment, &mut subject, topic.topic());
+                let mut viewing = Viewing::new(&moment, &mut subject, topic.topic());
                 match viewing.problem(self, &topic) {
                     Some(problem) => problems.add(problem),
                     // With a problem before it, all of the commit is looked at again.
@@ -120,8 +121,9 @@ impl Audience for Visibility {
         if questions.is_empty() {
             return Decision::Now(decided);
         }
+        let spent = found.map_or(Duration::ZERO, |found| found.spent);
         Decision::Later(Box::pin(async move {
-            questions.ask(&app, &mut decided).await;
+            questions.ask(&app, &mut decided, spent).await;
             Answer::Decided(decided)
         }))
     }

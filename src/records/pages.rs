@@ -21,10 +21,10 @@ use crate::request::RequestInfo;
 const CAPACITY: usize = 128;
 /// Larger answers are read each time.
 const MAX_BYTES: usize = 32 << 10;
-/// So are those to longer queries.
+/// So are those to longer queries, and with longer lists of fields.
 const MAX_KEY: usize = 4096;
 
-/// The pages that are kept: 8 MB at most.
+/// The pages that are kept: 9 MB at most, with their keys.
 pub struct Pages(Mutex<Generations<Arc<Kept>>>);
 
 struct Kept {
@@ -88,6 +88,6 @@ impl PageKey {
         let (is_superuser, fields) = (request.caller.is_superuser(), request.query.get("fields"));
         // Writing to a String cannot fail.
         let _ = write!(text, "\0{page:?}{is_search}{is_superuser}{fields:?}");
-        Some(PageKey { text: text.into(), reads, era })
+        (text.len() <= MAX_KEY).then(|| PageKey { text: text.into(), reads, era })
     }
 }

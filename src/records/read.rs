@@ -147,7 +147,10 @@ async fn list_page(
     let time = if positioned { POSITIONED.min(app.config.query_timeout) } else { app.config.query_timeout };
 
     let presentation = Presentation::of(&request);
-    let is_same_for_all = !positioned
+    // What is shown is decided by the collection at hand, which must be the one of this era.
+    let is_of_its_schema = schema.by_id(&collection.id).is_some_and(|now| Arc::ptr_eq(now, collection));
+    let is_same_for_all = is_of_its_schema
+        && !positioned
         && presentation.expands_nothing()
         && !collection.is_auth()
         && app.record_hooks.list.is_empty()

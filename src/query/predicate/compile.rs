@@ -93,6 +93,7 @@ fn compile(
     // What clients write is asked together with the rules of what it joins.
     let solvable = spread.as_ref().filter(|_| trusted && !elsewhere.is_empty());
     let alternatives = solvable.and_then(|spread| solve::alternatives(spread, &paths));
+    let alternatives = alternatives.filter(|all| all.iter().any(solve::Alternative::asks_sql));
     let reach = spread.and_then(|spread| Reach::of(&spread, alternatives.as_deref(), is_read));
     Predicate {
         collection: collection.clone(),

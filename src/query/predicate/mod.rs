@@ -192,16 +192,17 @@ impl Predicate {
     }
 
     /// The distinct values ([`Standing::find`]) of the callers whom a record may concern, beside those without one; none if
-    /// it may concern anybody, as far as is known without the solution for this record.
+    /// it may concern anybody, as far as is known without the solution for this record, or more than so many.
     pub fn reach<'r>(
         &self,
         record: &'r Record,
         request: &RequestInfo,
         now: DateTime<Utc>,
         solution: Option<&'r Solution>,
+        most: usize,
     ) -> Option<Vec<&'r str>> {
         let at = At { predicate: self, record: Some(record), request, asking: Asking::Anybody, now };
-        self.reach.as_ref()?.values(record, &at, solution)
+        self.reach.as_ref()?.values(record, &at, solution, most)
     }
 
     /// True if the record does not meet it, whoever asks.

@@ -77,13 +77,16 @@ impl Reach {
                 }
                 continue;
             }
-            let asks_sql = parts.iter().any(|part| matches!(part, Part::Elsewhere(_)));
-            if let Some(solved) = solved.and_then(|solved| solved.get(place)).filter(|_| asks_sql)
-                && solved.link.as_ref().is_none_or(|link| link.auth == path)
-            {
-                reach.alternatives.push(Alternative::Solved(place));
-                reach.comparisons.extend(solved.link.as_ref().map(|link| link.text.clone()));
-                continue;
+            let of_caller = |compare: &Arc<Compare>| compare.reads(|operand| matches!(operand, Operand::Auth(_)));
+            let names_caller = parts.iter().filter_map(Part::compare).any(of_caller);
+            if let Some(solved) = solved.and_then(|solved| solved.get(place)).filter(|solved| solved.asks_sql()) {
+                let finds = solved.link.as_ref().map(|link| link.auth == path);
+                // Without a link, what is known of the caller tells more.
+                if finds.unwrap_or(!names_caller) {
+                    reach.alternatives.push(Alternative::Solved(place));
+                    reach.comparisons.extend(solved.link.as_ref().map(|link| link.text.clone()));
+                    continue;
+                }
             }
             let kept = |keep: fn(&Compare) -> bool| -> Vec<Arc<Compare>> {
                 parts.iter().filter_map(Part::compare).filter(|compare| keep(compare)).cloned().collect()
@@ -114,12 +117,13 @@ impl Reach {
         &self.comparisons
     }
 
-    /// The distinct values of the callers whom a record concerns; none if it may concern any.
+    /// The distinct values of the callers whom a record concerns; none if it may concern any, or more than so many.
     pub(super) fn values<'r>(
         &self,
         record: &'r Record,
         at: &At<'_>,
         solution: Option<&'r Solution>,
+        most: usize,
     ) -> Option<Vec<&'r str>> {
         let mut values = Vec::new();
         for alternative in &self.alternatives {
@@ -133,6 +137,7 @@ impl Reach {
                 Alternative::Solved(place) => match solution?.0.get(*place)? {
                     Found::All(true) => return None,
                     Found::All(false) => {}
+                    Found::Values(found) if found.len() > most => return None,
                     Found::Values(found) => values.extend(found.iter().map(|value| &**value)),
                 },
                 Alternative::Free(compares) => {

@@ -102,6 +102,17 @@ fn alternative(parts: &[Part], paths: &[Path]) -> Option<Alternative> {
     Some(alternative)
 }
 
+impl Solution {
+    /// How many values it holds.
+    pub fn size(&self) -> usize {
+        let size = |found: &Found| match found {
+            Found::All(_) => 1,
+            Found::Values(values) => values.len(),
+        };
+        self.0.iter().map(size).sum()
+    }
+}
+
 impl Predicate {
     /// Whether [`Predicate::solve`] may do better than to ask for each caller.
     pub fn is_solvable(&self) -> bool {
@@ -161,6 +172,10 @@ impl Predicate {
 }
 
 impl Alternative {
+    pub(super) fn asks_sql(&self) -> bool {
+        !self.sql.is_empty() || self.link.is_some()
+    }
+
     fn ask(
         &self,
         conn: &Connection,
@@ -168,7 +183,7 @@ impl Alternative {
         record: &Record,
         request: &RequestInfo,
     ) -> rusqlite::Result<Option<Found>> {
-        if self.sql.is_empty() && self.link.is_none() {
+        if !self.asks_sql() {
             return Ok(Some(Found::All(true)));
         }
         let mut select = Select::new(schema, &record.collection, request, Base::Snapshot(record));

@@ -133,7 +133,7 @@ fn an_index_finds_the_few_whom_a_record_concerns() {
     let request = RequestInfo::default();
     let reach = |values: serde_json::Value| {
         let record = world.record("items", values);
-        predicate.reach(&record, &request, Utc::now(), None).map(|values| values.join(" "))
+        predicate.reach(&record, &request, Utc::now(), None, 9).map(|values| values.join(" "))
     };
     assert_eq!(reach(serde_json::json!({"owner": "u1"})).as_deref(), Some("u1"));
     assert_eq!(reach(serde_json::json!({"owner": ""})).as_deref(), Some(""));
@@ -157,13 +157,18 @@ fn a_solution_finds_the_few_whom_a_record_concerns() {
         ("n = 2 || tags.id ?= @request.auth.id", Some("u1 x")),
         ("tags.id ?= @request.auth.id || tags.name ?= @request.auth.name", None),
         ("tags.name = 'no'", None),
+        // Only what is known of the caller tells.
+        ("owner = @request.auth.id || (tags.name ?= 'abc' && @request.auth.role ~ 'admin')", Some("u2")),
     ];
     for (rule, expected) in cases {
         let predicate = Predicate::rule(&world.schema, items, rule);
-        assert_eq!(predicate.reach(&item, &request, now, None), None, "{rule}");
         let solution = predicate.solve(&world.conn, &world.schema, &item, &request).unwrap();
-        let found = predicate.reach(&item, &request, now, solution.as_ref()).map(|values| values.join(" "));
+        let found = predicate.reach(&item, &request, now, solution.as_ref(), 9).map(|values| values.join(" "));
         assert_eq!(found.as_deref(), expected, "{rule}");
+        if predicate.elsewhere().len() == 1 && predicate.index().iter().any(|text| text.starts_with("tags")) {
+            assert_eq!(predicate.reach(&item, &request, now, None, 9), None, "{rule}");
+            assert_eq!(predicate.reach(&item, &request, now, solution.as_ref(), 1), None, "{rule}");
+        }
     }
     let refuses = |rule: &str| Predicate::rule(&world.schema, items, rule).refuses_everybody(&item, &request, now);
     assert!(refuses("n = 2 && tags.id ?= @request.auth.id"));

@@ -363,7 +363,7 @@ fn assert_reached(
 ) {
     let caller = request.caller.record().map(|caller| &caller.values);
     let standing = predicate.standing(&request.caller);
-    let reach = predicate.reach(record, request, now, solution);
+    let reach = predicate.reach(record, request, now, solution, usize::MAX);
     let is_among = |value: &str| reach.as_ref().is_none_or(|values| values.contains(&value));
     let reached = standing.find.as_deref().is_none_or(is_among);
     assert!(reached, "{rule}\n{standing:?} {reach:?} {solution:?}\n{:?}\n{caller:?}", record.values);
