@@ -38,11 +38,6 @@ pub(super) struct Judge<'a> {
 }
 
 impl Membership {
-    /// False where the collection was another one when the list was asked for than when its schema was looked at.
-    pub fn is_of_its_schema(&self) -> bool {
-        self.schema.by_id(&self.collection.id).is_some_and(|now| Arc::ptr_eq(now, &self.collection))
-    }
-
     /// What is asked; as it is `known` where that is of such a list.
     pub fn conditions(&self, known: Option<&Conditions>) -> Conditions {
         let trusted = self.request.caller.is_superuser();

@@ -148,8 +148,7 @@ async fn list_page(
 
     let presentation = Presentation::of(&request);
     // What is shown is decided by the collection at hand, which must be the one of this era.
-    let is_of_its_schema = schema.by_id(&collection.id).is_some_and(|now| Arc::ptr_eq(now, collection));
-    let is_same_for_all = is_of_its_schema
+    let is_same_for_all = schema.has(collection)
         && !positioned
         && presentation.expands_nothing()
         && !collection.is_auth()

@@ -119,7 +119,7 @@ impl Totals {
                 return Ok(known.total);
             }
             // What looks at other collections is not told by the list's own records.
-            if count.reads.of.is_some() && membership.is_of_its_schema() {
+            if count.reads.of.is_some() && membership.schema.has(&membership.collection) {
                 let asked = membership.conditions(known.conditions.as_ref());
                 let carried = self.carried_on(&known, membership, &asked);
                 conditions = Some(asked).filter(|_| key.len() <= MAX_READY);

@@ -82,6 +82,11 @@ impl Schema {
         self.by_id.get(id).map(|index| &self.collections[*index])
     }
 
+    /// Whether this is the collection as it is in this schema: not as it was before, or will be later.
+    pub fn has(&self, collection: &Arc<Collection>) -> bool {
+        self.by_id(&collection.id).is_some_and(|own| Arc::ptr_eq(own, collection))
+    }
+
     /// By name, in any case.
     pub fn by_name(&self, name: &str) -> Option<&Arc<Collection>> {
         self.by_name.get(&name.to_lowercase()).map(|index| &self.collections[*index])

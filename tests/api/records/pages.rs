@@ -43,10 +43,8 @@ fn reads(server: &Server) -> u64 {
 fn a_page_is_read_once_until_something_is_written() {
     let server = notebook();
     let (guest, superuser) = (server.guest(), server.superuser());
-    let asked = Cell::new(0);
     // What asking for it takes, beside what it takes to look.
     let cost = |parameters: &[(&str, &str)]| {
-        asked.set(asked.get() + 1);
         let (first, before) = (reads(&server), reads(&server));
         page(&guest, parameters);
         (reads(&server) - before) - (before - first)
